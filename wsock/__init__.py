@@ -1,0 +1,1 @@
+"""Winsock's I/O models for Python on Trio."""
