@@ -1,0 +1,147 @@
+# Address objects: a local address, and the handlers that hear what arrives there.
+#
+#   afd              endpoints                      registers handlers, is called through them
+# > tdi              addresses, connections         THIS FILE: one object per local address
+#   kernel, virtual  providers                      who moves the bytes
+#
+# Rule 1: the address object manages event handlers, the connection object manages the
+#         connection and its data (fact S0-40). Neither does the other's work.
+# Rule 2: a handler slot is empty until TDI_SET_EVENT_HANDLER fills it, and an empty slot means
+#         what the transport's documentation says: offers are refused, data is not accepted.
+# Rule 3: handlers return at once. Nothing here waits.
+#
+# Sources: TDI_SET_EVENT_HANDLER (ff565576), ClientEventConnect (ff544257), ClientEventDisconnect
+# (ff544258), ClientEventError (ff545256), ClientEventReceive (ff545260).
+"""The address object of TDI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .status import EventKind, Status, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connection import ConnectionObject
+    from .device import Device
+    from .provider import BytesLike, TransportFile
+
+__all__ = ["AddressObject"]
+
+
+class AddressObject:
+    """A transport address file: a local address with one slot for each kind of event handler."""
+
+    __slots__ = (
+        "__weakref__",
+        "device",
+        "family",
+        "file",
+        "handlers",
+        "local",
+        "protocol",
+        "users",
+    )
+
+    def __init__(self, device: Device, file: TransportFile, protocol: int, family: int) -> None:
+        self.device = device
+        self.file = file
+        self.protocol = protocol
+        self.family = family
+        self.local = b""
+        self.handlers: list[Callable[..., Any] | None] = [None] * len(EventKind)
+        #: Endpoints that live on this address: its opener, and those accepted from it.
+        self.users = 1
+
+    # Requests of the client
+
+    def create(self, local: bytes, *, reuse: bool = False, exclusive: bool = False) -> None:
+        """IRP_MJ_CREATE "Address Open": take ``local`` (zero parts: the transport chooses).
+
+        Raises:
+          StatusError: the address is taken or not this host's; the object is then spent.
+        """
+        try:
+            self.local = self.file.open_address(local, reuse=reuse, exclusive=exclusive)
+        except StatusError:
+            self.device.live_addresses -= 1
+            raise
+        self.file.address = self
+
+    def set_event_handler(self, kind: EventKind, handler: Callable[..., Any] | None) -> None:
+        """TDI_SET_EVENT_HANDLER: register ``handler`` for ``kind``, or ``None`` to take it away."""
+        self.handlers[kind] = handler
+
+    def query_information(self) -> bytes:
+        """TDI_QUERY_INFORMATION "Query Address": the packed local address."""
+        return self.local
+
+    def listen(self, backlog: int) -> None:
+        """Let the transport offer connections to the connect handler from now on."""
+        self.file = self.file.start_listen(backlog)
+        self.file.address = self
+
+    def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
+        """TDI_SEND_DATAGRAM: send one datagram to ``remote`` (``b""``: the fixed peer)."""
+        return self.file.send_datagram(data, remote, flags)
+
+    def receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, bool, bytes]:
+        """Take a datagram that the transport holds: bytes, whether it was cut, sender."""
+        return self.file.receive_datagram(max_bytes, flags)
+
+    def cleanup(self) -> None:
+        """IRP_MJ_CLEANUP: the end of the object; every handler is dropped."""
+        self.handlers = [None] * len(EventKind)
+        self.device.live_addresses -= 1
+
+    # Up-calls of the provider
+
+    def event_connect(
+        self, remote: bytes, file: TransportFile
+    ) -> tuple[Status, ConnectionObject | None]:
+        """TDI_EVENT_CONNECT: ``remote`` asks for a connection, which would be moved by ``file``.
+
+        Returns:
+          MORE_PROCESSING_REQUIRED and the connection object that takes the offer (the transport
+          then calls its ``accept``), or a refusal and ``None``.
+        """
+        handler = self.handlers[EventKind.CONNECT]
+        if handler is None:
+            return Status.CONNECTION_REFUSED, None
+        answer: tuple[Status, ConnectionObject | None] = handler(self, remote)
+        return answer
+
+    def event_disconnect(self, connection: ConnectionObject, flags: int) -> Status:
+        """TDI_EVENT_DISCONNECT: the peer of ``connection`` released or aborted it."""
+        handler = self.handlers[EventKind.DISCONNECT]
+        if handler is not None and connection.client is not None:
+            handler(connection.client, flags)
+        return Status.SUCCESS
+
+    def event_error(self, status: Status) -> Status:
+        """TDI_EVENT_ERROR: the transport met an error that concerns this address."""
+        handler = self.handlers[EventKind.ERROR]
+        if handler is not None:
+            handler(self, status)
+        return Status.SUCCESS
+
+    def event_receive_datagram(
+        self, remote: bytes, available: int, data: BytesLike | None
+    ) -> Status:
+        """TDI_EVENT_RECEIVE_DATAGRAM: a datagram of ``available`` bytes came from ``remote``.
+
+        ``data`` holds it where the provider is eager; a kernel socket passes ``None`` and keeps
+        it until it is fetched.
+        """
+        handler = self.handlers[EventKind.RECEIVE_DATAGRAM]
+        if handler is None:
+            return Status.DATA_NOT_ACCEPTED
+        status: Status = handler(self, remote, available, data)
+        return status
+
+    def event_send_possible(self) -> None:
+        """There is room for datagrams again after one was refused."""
+        handler = self.handlers[EventKind.SEND_POSSIBLE]
+        if handler is not None:
+            handler(self)

@@ -1,0 +1,250 @@
+# Connection objects: the transport's half of a connection.
+#
+#   afd              endpoints                      buffers, FD_ record
+# > tdi              addresses, connections         THIS FILE: one object per connection
+#   kernel, virtual  providers                      who moves the bytes
+#
+# Rule 1: nothing here waits, nothing imports Trio. Up-calls are plain functions that return at
+#         once; who needs to wait posts a record and lets a task pick it up.
+# Rule 2: this file has never heard of FD_READ. It reports that data is there; afd decides.
+# Rule 3: a method here is one TDI verb or one TDI event. The traced subclass (trace.py) wraps
+#         each of them and nothing else, so a call that passes by these methods is invisible.
+#
+# Why connections exist before anyone connects: an offer must find its object ready, because the
+# connect handler may not wait. So listen makes as many as the backlog, and accept replaces the
+# one it hands out (NOTES R2, R3).
+#
+# Sources: TDI_CONNECT (ff565083), TDI_ACCEPT (ff565066), TDI_SEND (ff565549), TDI_RECEIVE
+# (ff565131), TDI_DISCONNECT (ff565090), ClientEventReceive (ff545260).
+"""The connection object of TDI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .status import EventKind, Status, StatusError
+
+if TYPE_CHECKING:
+    from .address import AddressObject
+    from .device import Device
+    from .provider import BytesLike, TransportFile
+
+__all__ = ["ConnectionClient", "ConnectionObject"]
+
+
+class ConnectionClient(Protocol):
+    """What a connection object calls: the endpoint above it."""
+
+    def fills(self) -> tuple[int, int, int, int]:
+        """Bytes buffered for receiving and sending, free and pending places of the pool."""
+
+    def on_connected(self, status: Status) -> None:
+        """TDI_CONNECT ended."""
+
+    def on_accepted(self, connection: ConnectionObject, status: Status) -> None:
+        """TDI_ACCEPT of a pool object ended; the client is the listening endpoint."""
+
+    def on_readable(self) -> None:
+        """The transport holds data (providers that are not eager)."""
+
+    def on_received(self, data: BytesLike) -> None:
+        """The TDI_RECEIVE that was outstanding brought ``data`` (eager providers)."""
+
+    def on_urgent(self) -> None:
+        """The transport holds an urgent byte (providers that are not eager)."""
+
+    def on_sent(self, count: int) -> None:
+        """``count`` more bytes of what was accepted are done with."""
+
+    def on_send_possible(self) -> None:
+        """There is room again after a send was refused for lack of any."""
+
+    def on_disconnected(self, status: Status) -> None:
+        """TDI_DISCONNECT ended."""
+
+
+class ConnectionObject:
+    """A transport endpoint file: one end of one connection, or a place kept for one."""
+
+    __slots__ = (
+        "__weakref__",
+        "active",
+        "address",
+        "client",
+        "context",
+        "device",
+        "file",
+        "local",
+        "number",
+        "remote",
+    )
+
+    client: Any
+    file: Any
+
+    def __init__(self, device: Device, context: int, number: int, active: bool) -> None:
+        self.device = device
+        self.context = context
+        self.number = number
+        self.active = active
+        self.address: AddressObject | None = None
+        # The client and the file are Any: an attribute of a Protocol type costs nothing at run
+        # time, but either would have to be checked for None on every message.
+        self.client = None
+        self.file = None
+        #: Packed; filled by a provider that knows which interface a wildcard address became.
+        self.local = b""
+        self.remote = b""
+
+    # Requests of the client: control
+
+    def created(self) -> None:
+        """IRP_MJ_CREATE with a context has ended: the object exists (nothing else to do)."""
+
+    def associate(self, address: AddressObject) -> None:
+        """TDI_ASSOCIATE_ADDRESS: this connection will use ``address``.
+
+        Raises:
+          StatusError: ADDRESS_ALREADY_ASSOCIATED.
+        """
+        if self.address is not None:
+            raise StatusError(Status.ADDRESS_ALREADY_ASSOCIATED)
+        self.address = address
+
+    def disassociate(self) -> None:
+        """TDI_DISASSOCIATE_ADDRESS.
+
+        Raises:
+          StatusError: ADDRESS_NOT_ASSOCIATED.
+        """
+        if self.address is None:
+            raise StatusError(Status.ADDRESS_NOT_ASSOCIATED)
+        self.address = None
+
+    def connect(self, remote: bytes) -> None:
+        """TDI_CONNECT: ask ``remote`` for a connection; ``complete_connect`` follows."""
+        self.remote = remote
+        self.file.connection = self
+        self.file.start_connect(remote)
+
+    def accept(self, remote: bytes, file: TransportFile) -> None:
+        """TDI_ACCEPT: take the offer of ``remote``, which ``file`` moves.
+
+        The transport calls it with what the connect handler answered, and ``complete_accept``
+        when the handshake is complete.
+        """
+        self.remote = remote
+        self.file = file
+        file.connection = self
+
+    def disconnect(self, flags: int, *, final: bool) -> None:
+        """TDI_DISCONNECT: RELEASE ends sending after what is queued, ABORT resets.
+
+        ``final`` says that nobody will use the connection again; ``complete_disconnect`` follows.
+        """
+        self.file.start_disconnect(flags, final=final)
+
+    def query_information(self) -> bytes:
+        """TDI_QUERY_INFORMATION "Query Address" on an associated connection."""
+        return self.local_shown()
+
+    def local_shown(self) -> bytes:
+        """The local address: the chosen interface's once connected, the address object's before."""
+        if self.address is None:
+            return b""
+        return self.local or self.address.local
+
+    def cleanup(self) -> None:
+        """IRP_MJ_CLEANUP: the client wants nothing more; the file goes its own way."""
+        file = self.file
+        if file is not None:
+            file.connection = None
+        self.client = None
+
+    def close(self) -> None:
+        """IRP_MJ_CLOSE: the last reference is gone."""
+        self.device.live_connections -= 1
+
+    # Requests of the client: data
+
+    def send(self, data: BytesLike, flags: int) -> int:
+        """TDI_SEND: the transport takes all of ``data``; return how many bytes are done at once.
+
+        Raises:
+          BlockingIOError: no room at all, nothing taken; ``send_possible`` follows.
+          OSError: the connection has failed.
+        """
+        return self.file.transmit(data, flags)  # type: ignore[no-any-return]
+
+    def receive(self, capacity: int) -> None:
+        """TDI_RECEIVE: room for ``capacity`` bytes after a refusal; ``complete_receive`` follows."""
+        self.file.resume_receive(capacity)
+
+    # Up-calls of the provider: completions
+
+    def complete_connect(self, status: Status) -> None:
+        """TDI_CONNECT ended with ``status``."""
+        self.client.on_connected(status)
+
+    def complete_accept(self, status: Status) -> None:
+        """TDI_ACCEPT ended: the handshake is complete, or the peer is gone."""
+        self.client.on_accepted(self, status)
+
+    def sent(self, count: int) -> None:
+        """``count`` bytes of pending sends are done with."""
+        self.client.on_sent(count)
+
+    def complete_send(self, length: int, status: Status, flags: int = 0) -> None:
+        """The pending TDI_SEND of ``length`` bytes ended (one that ends at once is not told)."""
+
+    def complete_receive(self, status: Status, data: BytesLike) -> None:
+        """The TDI_RECEIVE that was outstanding ended with ``data`` (eager providers)."""
+        if self.client is not None:
+            self.client.on_received(data)
+
+    def complete_disconnect(self, status: Status, flags: int) -> None:
+        """TDI_DISCONNECT with ``flags`` ended."""
+        if self.client is not None:
+            self.client.on_disconnected(status)
+
+    # Up-calls of the provider: events
+
+    def indicate(self) -> None:
+        """Data has arrived and waits in the transport (providers that are not eager)."""
+        self.client.on_readable()
+
+    def indicate_expedited(self) -> None:
+        """An urgent byte has arrived and waits in the transport."""
+        self.client.on_urgent()
+
+    def send_possible(self) -> None:
+        """TDI_EVENT_SEND_POSSIBLE: there is room after a refused send."""
+        self.client.on_send_possible()
+
+    def event_receive(
+        self, flags: int, indicated: int, available: int, data: BytesLike
+    ) -> tuple[Status, int, int]:
+        """TDI_EVENT_RECEIVE (eager providers): ``indicated`` of ``available`` bytes are in ``data``.
+
+        Returns:
+          The handler's status, the bytes it took, and with MORE_PROCESSING_REQUIRED the capacity
+          of the TDI_RECEIVE that it handed down for the rest.
+        """
+        handler = self.address.handlers[EventKind.RECEIVE] if self.address else None
+        if handler is None or self.client is None:
+            return Status.DATA_NOT_ACCEPTED, 0, 0
+        answer: tuple[Status, int, int] = handler(self.client, flags, indicated, available, data)
+        return answer
+
+    def event_receive_expedited(self, flags: int, data: BytesLike) -> Status:
+        """TDI_EVENT_RECEIVE_EXPEDITED (eager providers): urgent bytes."""
+        handler = self.address.handlers[EventKind.RECEIVE_EXPEDITED] if self.address else None
+        if handler is None or self.client is None:
+            return Status.DATA_NOT_ACCEPTED
+        answer: Status = handler(self.client, flags, data)
+        return answer
+
+    def event_disconnect(self, flags: int) -> None:
+        """TDI_EVENT_DISCONNECT: the peer released (FIN) or aborted (RST) the connection."""
+        if self.address is not None:
+            self.address.event_disconnect(self, flags)

@@ -1,0 +1,154 @@
+# What tdi asks of a transport, and what a transport may rely on.
+#
+#   afd              endpoints                      client of tdi
+# > tdi              addresses, connections         THIS FILE: the doors between tdi and a provider
+#   kernel, virtual  providers                      who moves the bytes
+#
+# Rule 1: requests go down by the methods of TransportFile; everything that happens later comes
+#         up by the methods of the object the file was given (``connection``, ``address``), in the
+#         loop's thread, and returns at once.
+# Rule 2: control requests fail with StatusError. ``recv``, ``recv_into`` and ``transmit`` are the
+#         hot path and speak the system's language instead: BlockingIOError for "not now", another
+#         OSError for a failed connection. So the lowest object can be the system's own socket.
+# Rule 3: a file outlives its object where the protocol wants it (a FIN that is under way); it then
+#         has ``connection`` None and reports to nobody.
+"""The interface between TDI objects and a transport provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .address import AddressObject
+    from .connection import ConnectionObject
+
+__all__ = ["BytesLike", "Provider", "TransportFile"]
+
+#: What may be sent: ``bytes`` is kept by reference, every other buffer is copied before the call
+#: returns (ruling A1).
+BytesLike = bytes | bytearray | memoryview
+
+
+class TransportFile(Protocol):
+    """The provider's half of one socket: a descriptor, or a transmission control block."""
+
+    connection: ConnectionObject | None
+    address: AddressObject | None
+
+    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool) -> bytes:
+        """Take a local address (packed; zero port and host: chosen). Return the one taken.
+
+        Raises:
+          StatusError: ADDRESS_ALREADY_EXISTS, SHARING_VIOLATION, ACCESS_DENIED or
+            INVALID_ADDRESS_COMPONENT.
+        """
+
+    def local_address(self) -> bytes:
+        """Return the packed local address as the transport knows it now."""
+
+    def remote_address(self) -> bytes:
+        """Return the packed peer address, ``b""`` when there is none."""
+
+    def start_listen(self, backlog: int) -> TransportFile:
+        """Begin to offer connections to ``address``; return the file that goes on listening.
+
+        The one asked is spent if another one comes back (``listen`` may need another shape).
+        """
+
+    def start_connect(self, remote: bytes) -> None:
+        """Begin to connect; ``connection.complete_connect(status)`` follows, perhaps at once."""
+
+    def begin(self) -> None:
+        """Start to report on an accepted connection that a client has taken over."""
+
+    def offer_next(self) -> None:
+        """A place became free: offer the next connection, if one waits, by ``event_connect``."""
+
+    def transmit(self, data: BytesLike, flags: int) -> int:
+        """Take all of ``data`` (TDI_SEND). Return how many bytes are done with at once.
+
+        For the rest ``connection.sent(n)`` and ``connection.complete_send(length, status)`` follow.
+
+        Raises:
+          BlockingIOError: no room at all; nothing was taken, ``connection.send_possible`` follows.
+          OSError: the connection has failed.
+        """
+
+    def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
+        """Take bytes that the transport holds; raises BlockingIOError if it holds none."""
+
+    def recv_into(self, buffer: bytearray | memoryview, max_bytes: int, flags: int = 0, /) -> int:
+        """Take bytes into ``buffer``, as ``recv``."""
+
+    def available(self) -> int:
+        """Return how many bytes (or whether a datagram) the transport holds; 0 for none."""
+
+    def has_datagram(self) -> bool:
+        """Whether a datagram waits; an empty one counts."""
+
+    def at_mark(self) -> bool:
+        """Whether the read position is at the urgent mark (SIOCATMARK of this system)."""
+
+    def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
+        """Send one datagram; to the connected peer when ``remote`` is empty."""
+
+    def receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, bool, bytes]:
+        """Take one datagram: the bytes that fit, whether it was cut, and its sender (packed)."""
+
+    def set_peer(self, remote: bytes) -> None:
+        """Fix the peer of a datagram socket; ``b""`` takes it away."""
+
+    def resume_receive(self, capacity: int) -> None:
+        """TDI_RECEIVE: room for ``capacity`` bytes; ``connection.complete_receive`` follows."""
+
+    def flush_receive(self) -> None:
+        """Complete an outstanding TDI_RECEIVE with what it has gathered: somebody waits for it."""
+
+    def stop_receive(self) -> None:
+        """The client wants no more data: what comes is refused or thrown away."""
+
+    def start_disconnect(self, flags: int, *, final: bool) -> None:
+        """End the sending side (RELEASE, after queued sends) or the connection (ABORT).
+
+        ``final``: nobody will use the file again, so it also closes itself when that is done.
+        ``connection.complete_disconnect(status)`` follows, perhaps at once.
+        """
+
+    def set_option(self, level: int, option: int, value: int | bytes) -> None:
+        """Set a socket option, in the standard library's numbers."""
+
+    def get_option(self, level: int, option: int, size: int = 0) -> int | bytes:
+        """Return a socket option; an int, or ``size`` bytes."""
+
+    def number(self) -> int:
+        """Return the descriptor, or a number that stands for one."""
+
+    def give_away(self) -> int:
+        """Stop reporting and return the open descriptor; the file is spent (``detach``)."""
+
+    def abandon(self) -> None:
+        """Close at once without a word to anyone; for files that never got an object."""
+
+
+class Provider(Protocol):
+    """A transport: the machine's sockets, or the virtual network's TCP/IP of one host."""
+
+    #: Bytes shown with a receive indication at most (one full segment; NOTES R5).
+    lookahead: int
+    #: Whether data is pushed at indications (virtual network) or fetched by ``recv`` (kernel).
+    eager: bool
+    #: Whether a closed connection keeps its object until the peer's release (NOTES R8, ruling A2).
+    waits_for_release: bool
+
+    def open(self, family: int, type: int, proto: int) -> TransportFile:  # noqa: A002
+        """Make the provider's half of a new socket.
+
+        Raises:
+          StatusError: TOO_MANY_OPENED_FILES, INSUFFICIENT_RESOURCES, NOT_SUPPORTED.
+        """
+
+    def adopt(self, descriptor: int, family: int, type: int, proto: int) -> TransportFile:  # noqa: A002
+        """Make a file around a descriptor that exists already."""
+
+    def clock(self) -> int:
+        """Return the time in nanoseconds that trace records carry."""

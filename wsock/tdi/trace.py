@@ -1,0 +1,381 @@
+# The tracer's hooks: traced subclasses of the TDI objects, and the record that they write.
+#
+#   tdimon           rings, filters, views          who reads records
+# > tdi              addresses, connections         THIS FILE: one record per verb and event
+#   kernel, virtual  providers                      never know that they are watched
+#
+# Rule 1: nothing here costs anything while nobody watches: attaching swaps an object's class
+#         (same layout), detaching swaps it back (ruling A5). So no slots here, and nobody may
+#         keep a bound method of a swappable object.
+# Rule 2: a row is written on completion with the final status; an event's row when its handler
+#         has returned (NOTES R12). PENDING is never written.
+# Rule 3: a tracer looks and never takes. A receive indication on a kernel socket asks how many
+#         bytes wait and leaves them there.
+# Rule 4: a record holds values, not text. Text is made when somebody reads it.
+# ruff: noqa: D102  (the verbs are documented on the plain classes that these wrap)
+"""Records of TDI traffic, and the subclasses that write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .address import AddressObject
+from .connection import ConnectionObject
+from .status import EventKind, ReceiveFlags, SendFlags, Status, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .device import Device
+    from .provider import BytesLike, TransportFile
+
+__all__ = [
+    "TraceRecord",
+    "TracedAddressObject",
+    "TracedConnectionObject",
+    "Tracer",
+    "attach",
+    "detach",
+    "trace_objects",
+]
+
+
+class TraceRecord:
+    """One row: a request, an event, an API call, a notification or a change of state.
+
+    ``kind`` is "tdi" (``request`` is a TDI name), "call" (a Winsock call), "fd" (a notification),
+    "message" (queue traffic) or "state". Addresses are packed (``addresses.show`` prints them).
+    ``sequence``, ``time_ns`` and ``cause`` are the tracer's to fill; ``extra`` holds what only
+    some rows have, by name.
+    """
+
+    __slots__ = (
+        "association",
+        "cause",
+        "client_key",
+        "context",
+        "duration_ns",
+        "event",
+        "extra",
+        "family",
+        "flags",
+        "free",
+        "host",
+        "kind",
+        "length",
+        "local",
+        "number",
+        "object_id",
+        "object_kind",
+        "pending",
+        "protocol",
+        "remote",
+        "request",
+        "rx_fill",
+        "sequence",
+        "socket",
+        "status",
+        "task",
+        "time_ns",
+        "tx_fill",
+    )
+
+    def __init__(self, kind: str, request: str, status: Status | int, time_ns: int) -> None:
+        self.kind = kind
+        self.request = request
+        self.status = status
+        self.time_ns = time_ns
+        self.sequence = 0
+        self.duration_ns = 0
+        self.host = ""
+        self.task = ""
+        self.cause = ""
+        #: Handle of the socket, 0 where none is known.
+        self.socket = 0
+        #: "address", "connect" (made by connect), "Connect" (made by listen or accept), or "".
+        self.object_kind = ""
+        self.object_id = 0
+        #: Which of the listening socket's connection objects, from 1; 0 where that says nothing.
+        self.number = 0
+        #: Groups the objects of one listening socket: id of the address object.
+        self.client_key = 0
+        self.protocol = 0
+        self.family = 0
+        self.local = b""
+        self.remote = b""
+        #: Event kind of TDI_SET_EVENT_HANDLER, and whether the handler was cleared.
+        self.event: tuple[EventKind, bool] | None = None
+        #: Context of IRP_MJ_CREATE on a connection.
+        self.context = 0
+        #: Packed address of TDI_ASSOCIATE_ADDRESS.
+        self.association = b""
+        self.length = -1
+        self.flags = 0
+        self.rx_fill = 0
+        self.tx_fill = 0
+        self.free = 0
+        self.pending = 0
+        self.extra: dict[str, Any] | None = None
+
+
+class Tracer(Protocol):
+    """Who takes records: tdimon's ring, or a list in a test."""
+
+    def emit(self, record: TraceRecord) -> None:
+        """Take ``record``; plain, quick, and never raises."""
+
+
+def _emit(device: Device, record: TraceRecord) -> None:
+    tracer = device.tracer
+    if tracer is not None:
+        record.host = device.host
+        tracer.emit(record)
+
+
+class TracedAddressObject(AddressObject):
+    """An address object whose verbs and events are written down."""
+
+    __slots__ = ()
+
+    def _row(self, request: str, status: Status = Status.SUCCESS) -> TraceRecord:
+        device = self.device
+        record = TraceRecord("tdi", request, status, device.provider.clock())
+        record.object_kind = "address"
+        record.object_id = record.client_key = id(self)
+        record.protocol = self.protocol
+        record.family = self.family
+        record.local = self.local
+        return record
+
+    def create(self, local: bytes, *, reuse: bool = False, exclusive: bool = False) -> None:
+        try:
+            super().create(local, reuse=reuse, exclusive=exclusive)
+        except StatusError as error:
+            record = self._row("IRP_MJ_CREATE", error.status)
+            record.local = local
+            _emit(self.device, record)
+            raise
+        _emit(self.device, self._row("IRP_MJ_CREATE"))
+
+    def set_event_handler(self, kind: EventKind, handler: Callable[..., Any] | None) -> None:
+        super().set_event_handler(kind, handler)
+        record = self._row("TDI_SET_EVENT_HANDLER")
+        record.event = (kind, handler is None)
+        _emit(self.device, record)
+
+    def query_information(self) -> bytes:
+        answer = super().query_information()
+        _emit(self.device, self._row("TDI_QUERY_INFORMATION"))
+        return answer
+
+    def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
+        count = super().send_datagram(data, remote, flags)
+        record = self._row("TDI_SEND_DATAGRAM")
+        record.remote = remote or self.file.remote_address()
+        record.length = count
+        _emit(self.device, record)
+        return count
+
+    def cleanup(self) -> None:
+        super().cleanup()
+        _emit(self.device, self._row("IRP_MJ_CLEANUP"))
+
+    def event_connect(
+        self, remote: bytes, file: TransportFile
+    ) -> tuple[Status, ConnectionObject | None]:
+        status, connection = super().event_connect(remote, file)
+        record = self._row("TDI_EVENT_CONNECT", status)
+        record.remote = remote
+        _emit(self.device, record)
+        return status, connection
+
+    def event_disconnect(self, connection: ConnectionObject, flags: int) -> Status:
+        # The row comes before the rows that its handler causes (a waiting client gives its
+        # objects back in the handler; golden close1-2).
+        record = self._row("TDI_EVENT_DISCONNECT")
+        record.remote = connection.remote
+        record.flags = flags
+        record.extra = {"active": connection.active}
+        _emit(self.device, record)
+        return super().event_disconnect(connection, flags)
+
+    def event_error(self, status: Status) -> Status:
+        answer = super().event_error(status)
+        _emit(self.device, self._row("TDI_EVENT_ERROR", status))
+        return answer
+
+    def event_receive_datagram(
+        self, remote: bytes, available: int, data: BytesLike | None
+    ) -> Status:
+        status = super().event_receive_datagram(remote, available, data)
+        record = self._row("TDI_EVENT_RECEIVE_DATAGRAM", status)
+        record.remote = remote
+        record.length = available
+        _emit(self.device, record)
+        return status
+
+
+class TracedConnectionObject(ConnectionObject):
+    """A connection object whose verbs and events are written down."""
+
+    __slots__ = ()
+
+    def _row(self, request: str, status: Status = Status.SUCCESS) -> TraceRecord:
+        device = self.device
+        record = TraceRecord("tdi", request, status, device.provider.clock())
+        record.object_kind = "connect" if self.active else "Connect"
+        record.object_id = id(self)
+        record.context = self.context
+        record.number = self.number
+        address = self.address
+        if address is not None:
+            record.client_key = id(address)
+            record.protocol = address.protocol
+            record.family = address.family
+            record.local = self.local_shown()
+        record.remote = self.remote
+        client = self.client
+        if client is not None:
+            fills = client.fills()
+            record.rx_fill, record.tx_fill, record.free, record.pending = fills
+        return record
+
+    def created(self) -> None:
+        super().created()
+        _emit(self.device, self._row("IRP_MJ_CREATE"))
+
+    def associate(self, address: AddressObject) -> None:
+        # The row still shows no address: that is what the request is about to give it.
+        record = self._row("TDI_ASSOCIATE_ADDRESS")
+        super().associate(address)
+        record.client_key = id(address)
+        record.protocol = address.protocol
+        record.family = address.family
+        record.association = address.local
+        _emit(self.device, record)
+
+    def disassociate(self) -> None:
+        record = self._row("TDI_DISASSOCIATE_ADDRESS")
+        super().disassociate()
+        _emit(self.device, record)
+
+    def complete_connect(self, status: Status) -> None:
+        # Before the client hears of it: what the client does next is caused by this row.
+        _emit(self.device, self._row("TDI_CONNECT", status))
+        super().complete_connect(status)
+
+    def complete_accept(self, status: Status) -> None:
+        _emit(self.device, self._row("TDI_ACCEPT", status))
+        super().complete_accept(status)
+
+    def query_information(self) -> bytes:
+        answer = super().query_information()
+        _emit(self.device, self._row("TDI_QUERY_INFORMATION"))
+        return answer
+
+    def send(self, data: BytesLike, flags: int) -> int:
+        length = data.nbytes if isinstance(data, memoryview) else len(data)
+        count = super().send(data, flags)
+        if count == length:
+            self._sent_row(length, Status.SUCCESS, flags)
+        return count
+
+    def complete_send(self, length: int, status: Status, flags: int = 0) -> None:
+        super().complete_send(length, status, flags)
+        self._sent_row(length, status, flags)
+
+    def _sent_row(self, length: int, status: Status, flags: int) -> None:
+        record = self._row("TDI_SEND", status)
+        record.length = length
+        record.flags = SendFlags.EXPEDITED if flags else 0
+        _emit(self.device, record)
+
+    def complete_receive(self, status: Status, data: BytesLike) -> None:
+        super().complete_receive(status, data)
+        record = self._row("TDI_RECEIVE", status)
+        record.length = len(data)
+        _emit(self.device, record)
+
+    def complete_disconnect(self, status: Status, flags: int) -> None:
+        record = self._row("TDI_DISCONNECT", status)
+        record.flags = flags
+        _emit(self.device, record)
+        super().complete_disconnect(status, flags)
+
+    def cleanup(self) -> None:
+        record = self._row("IRP_MJ_CLEANUP")
+        super().cleanup()
+        _emit(self.device, record)
+
+    def close(self) -> None:
+        record = self._row("IRP_MJ_CLOSE")
+        super().close()
+        _emit(self.device, record)
+
+    def indicate(self) -> None:
+        available = self.file.available()
+        if available:
+            self._receive_rows(available)
+        super().indicate()
+
+    def _receive_rows(self, available: int) -> None:
+        """Write what the transport would have indicated of the bytes that wait now."""
+        lookahead = self.device.provider.lookahead
+        entire = available <= lookahead
+        status = Status.SUCCESS if entire else Status.MORE_PROCESSING_REQUIRED
+        record = self._row("TDI_EVENT_RECEIVE", status)
+        record.length = available if entire else lookahead
+        record.flags = ReceiveFlags.COPY_LOOKAHEAD | ReceiveFlags.AT_DISPATCH_LEVEL
+        if entire:
+            record.flags |= ReceiveFlags.ENTIRE_MESSAGE
+            _emit(self.device, record)
+            return
+        _emit(self.device, record)
+        rest = self._row("TDI_RECEIVE")
+        rest.length = available - lookahead
+        _emit(self.device, rest)
+
+    def indicate_expedited(self) -> None:
+        _emit(self.device, self._row("TDI_EVENT_RECEIVE_EXPEDITED"))
+        super().indicate_expedited()
+
+    def event_receive(
+        self, flags: int, indicated: int, available: int, data: BytesLike
+    ) -> tuple[Status, int, int]:
+        answer = super().event_receive(flags, indicated, available, data)
+        record = self._row("TDI_EVENT_RECEIVE", answer[0])
+        record.length = indicated
+        record.flags = flags
+        _emit(self.device, record)
+        return answer
+
+    def event_receive_expedited(self, flags: int, data: BytesLike) -> Status:
+        status = super().event_receive_expedited(flags, data)
+        record = self._row("TDI_EVENT_RECEIVE_EXPEDITED", status)
+        record.length = len(data)
+        record.flags = flags
+        _emit(self.device, record)
+        return status
+
+
+def attach(device: Device, tracer: Tracer) -> None:
+    """Have ``device`` make traced objects from now on, and tell ``tracer`` of them."""
+    device.tracer = tracer
+    device.address_class = TracedAddressObject
+    device.connection_class = TracedConnectionObject
+
+
+def detach(device: Device) -> None:
+    """Have ``device`` make plain objects again."""
+    device.tracer = None
+    device.address_class = AddressObject
+    device.connection_class = ConnectionObject
+
+
+def trace_objects(*objects: AddressObject | ConnectionObject, on: bool = True) -> None:
+    """Swap the class of live objects: traced ones, or with ``on=False`` the plain ones again."""
+    for item in objects:
+        if isinstance(item, AddressObject):
+            item.__class__ = TracedAddressObject if on else AddressObject
+        else:
+            item.__class__ = TracedConnectionObject if on else ConnectionObject
