@@ -1,0 +1,356 @@
+# The queue that messages wait in.
+#
+#   window           who may be told              hands out what is taken here
+# > message_queue    MessageQueue                 THIS FILE: order, filters, limit, quit, timers
+#   timers           one wake-up per deadline
+#
+# One queue may serve several windows (in wsock.win32 all windows of a thread share one, as on
+# Windows); a Python Window has one of its own.
+#
+# Rule 1: posted messages come first, in the order of posting, whatever window they are for; then
+#         WM_QUIT, once nothing that passes the filter is left (the filter does not hold it back);
+#         then WM_TIMER, which exists only in the moment somebody looks.
+# Rule 2: the limit counts what programs post. Notifications are always queued: each is owed to a
+#         selection or to a call that asked for the next one, and losing one would stall its socket.
+# Rule 3: post, post_quit and wake may be called from any thread, and from a signal handler: no
+#         locks. Everything else belongs to the thread of the loop.
+# Rule 4: one reader. It sleeps with ``_sleeper`` set, and is rescheduled once per sleep.
+#
+# Sources: learn.microsoft.com, GetMessage, PeekMessage, PostMessage, PostQuitMessage, SetTimer,
+# "About Messages and Message Queues".
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from itertools import count
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+from trio.lowlevel import (
+    Abort,
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    reschedule,
+)
+
+from . import _timers
+from ._message import MadeMessage, Message, PostedMessage
+from ._window_timers import EVERY_WINDOW, WindowTimers, passes
+from .constants import WM_QUIT, WM_TIMER
+from .errors import WSAENOBUFS
+
+if TYPE_CHECKING:
+    from ._window import Window
+    from ._window_timers import Filters, _EveryWindow
+
+__all__ = ["EVERY_WINDOW", "MessageQueue", "QueueStatistics"]
+
+BATCH: Final = 256
+"""Messages taken without a checkpoint in between: at 10 us each this is 2.6 ms."""
+
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    """Figures of a queue, for logs and curious people.
+
+    Attributes:
+      queued: messages waiting, of programs and of the network.
+      posted: of these, posted by programs; never above ``max_messages``.
+      max_messages: how many a program may have waiting.
+      refused: posts that were refused since the queue was made, because it was full.
+      taken: messages taken since the queue was made.
+      timers: timers set.
+      selected: sockets whose notifications come here.
+      reader_waiting: whether a task waits for the next message.
+    """
+
+    queued: int
+    posted: int
+    max_messages: int
+    refused: int
+    taken: int
+    timers: int
+    selected: int
+    reader_waiting: bool
+
+
+class MessageQueue:
+    """Where messages wait until a task takes them, one at a time and in order.
+
+    Args:
+      max_messages: how many messages that programs post may wait (Windows: 10,000).
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_attempts",
+        "_closed",
+        "_home",
+        "_messages",
+        "_owner",
+        "_posted_taken",
+        "_quit",
+        "_refusals",
+        "_refused",
+        "_sleeper",
+        "_taken",
+        "_timers",
+        "max_messages",
+    )
+
+    def __init__(self, max_messages: int = 10_000) -> None:
+        if max_messages < 1:
+            raise ValueError(f"max_messages must be at least 1, not {max_messages}")
+        self.max_messages: Final = max_messages
+        self._messages: deque[Message] = deque()
+        self._quit: Any = None  # what PostQuitMessage left: a one-element tuple with the code
+        self._timers = WindowTimers()
+        self._closed = False
+        self._sleeper: trio.lowlevel.Task | None = None
+        self._owner: trio.lowlevel.Task | None = None  # the task inside run()
+        self._home: tuple[int, trio.lowlevel.TrioToken] | None = None
+        # Counted without a lock: next() of a counter is one step, whichever thread does it.
+        self._attempts = count(1)
+        self._refusals = count(1)
+        self._refused = 0
+        self._posted_taken = 0
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    # Putting in
+
+    def post(self, window: Window | None, message: int, wparam: Any = 0, lparam: Any = 0) -> None:
+        """Append a message of the program; from any thread. Never a checkpoint.
+
+        Raises:
+          WSAENOBUFS: ``max_messages`` posted messages wait already; nothing was queued.
+          trio.ClosedResourceError: the queue has ended.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("this message queue has ended")
+        waiting = next(self._attempts) - self._refused - self._posted_taken
+        if waiting > self.max_messages:
+            self._refused = next(self._refusals)
+            raise WSAENOBUFS("post", "", f"{self.max_messages} posted messages wait already")
+        self._messages.append(PostedMessage(window, message, wparam, lparam))
+        self._wake_from_anywhere()
+
+    def post_quit(self, code: Any = 0) -> None:
+        """Leave the mark that makes WM_QUIT, after what is posted; from any thread."""
+        self._quit = (code,)
+        self._wake_from_anywhere()
+
+    def wake(self) -> None:
+        """Let the reader look again, if it sleeps."""
+        sleeper = self._sleeper
+        if sleeper is not None:
+            self._sleeper = None
+            reschedule(sleeper)
+
+    def _wake_from_anywhere(self) -> None:
+        home = self._home
+        if self._sleeper is None or home is None:
+            return
+        if home[0] == get_ident():
+            self.wake()
+        else:
+            try:
+                home[1].run_sync_soon(self.wake, idempotent=True)
+            except trio.RunFinishedError:
+                return  # nobody will read
+
+    # Taking out
+
+    def take(
+        self,
+        window: Window | _EveryWindow | None = EVERY_WINDOW,
+        minimum: int = 0,
+        maximum: int = 0,
+    ) -> Message | None:
+        """The next message that passes the filter, taken out; None if there is none.
+
+        Never a checkpoint. See :meth:`get` for the arguments.
+        """
+        return self._look((window, minimum, maximum), remove=True)
+
+    def peek(
+        self,
+        window: Window | _EveryWindow | None = EVERY_WINDOW,
+        minimum: int = 0,
+        maximum: int = 0,
+    ) -> Message | None:
+        """The same, left where it is."""
+        return self._look((window, minimum, maximum), remove=False)
+
+    def _look(self, filters: Filters, *, remove: bool) -> Message | None:
+        if self._closed:
+            raise trio.ClosedResourceError("this message queue has ended")
+        position = self._find(filters)
+        if position is not None:
+            message = self._messages[position]
+            if remove:
+                del self._messages[position]
+                self.count_taken(message)
+            return message
+        if self._quit is not None:
+            message = MadeMessage(None, WM_QUIT, self._quit[0], 0)
+            if remove:
+                self._quit = None
+                self._taken += 1
+            return message
+        return self._look_at_timers(filters, remove=remove)
+
+    def _find(self, filters: Filters) -> int | None:
+        messages = self._messages
+        if filters[0] is EVERY_WINDOW and not (filters[1] or filters[2]):
+            return 0 if messages else None
+        # A copy, since another thread may append meanwhile; positions stay right.
+        for position, message in enumerate(messages.copy()):
+            if passes(filters, message.window, message.message):
+                return position
+        return None
+
+    def _look_at_timers(self, filters: Filters, *, remove: bool) -> Message | None:
+        timer = self._timers.elapsed(filters)
+        if timer is None:
+            return None
+        if remove:
+            self._timers.restart(timer)
+            self._taken += 1
+        return MadeMessage(timer.window, WM_TIMER, timer.identifier, 0)
+
+    def count_taken(self, message: Message) -> None:
+        """Keep the counts right for a message that was removed."""
+        self._taken += 1
+        if message.__class__ is PostedMessage:
+            self._posted_taken += 1
+
+    async def get(
+        self,
+        window: Window | _EveryWindow | None = EVERY_WINDOW,
+        minimum: int = 0,
+        maximum: int = 0,
+    ) -> Message:
+        """Wait for the next message that passes the filter, and take it.
+
+        Always a checkpoint. A cancelled call has taken nothing.
+
+        Args:
+          window: only messages to this window; None: only those posted to no window.
+          minimum, maximum: only these numbers, both included; 0 and 0 stand for all. WM_QUIT
+            passes every filter.
+
+        Raises:
+          trio.BusyResourceError: another task reads this queue.
+          trio.ClosedResourceError: the queue has ended, before or during the wait.
+        """
+        filters = (window, minimum, maximum)
+        await checkpoint_if_cancelled()
+        self._refuse_second_reader()
+        message = self._look(filters, remove=True)
+        if message is not None:
+            await cancel_shielded_checkpoint()
+            return message
+        while True:
+            await self._sleep()
+            message = self._look(filters, remove=True)
+            if message is not None:
+                return message
+
+    async def wait(self) -> None:
+        """Wait until it is worth looking: a message, WM_QUIT, a timer, or :meth:`wake`.
+
+        Always a checkpoint; takes nothing. Raises as :meth:`get`.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("this message queue has ended")
+        self._refuse_second_reader()
+        if self._messages or self._look((EVERY_WINDOW, 0, 0), remove=False) is not None:
+            await checkpoint()
+        else:
+            await self._sleep()
+        if self._closed:
+            raise trio.ClosedResourceError("this message queue has ended")
+
+    def _refuse_second_reader(self) -> None:
+        if self._sleeper is not None or (
+            self._owner is not None and self._owner is not current_task()
+        ):
+            raise trio.BusyResourceError("another task reads this message queue")
+
+    async def _sleep(self) -> None:
+        self._refuse_second_reader()
+        if self._home is None:
+            self._home = (get_ident(), trio.lowlevel.current_trio_token())
+        self._sleeper = current_task()
+        # A thread appends first and then looks for a sleeper; here it is the other way round, so
+        # one of the two sees the other.
+        if self._messages or self._quit is not None:
+            self._sleeper = None
+            await cancel_shielded_checkpoint()
+            return
+        due = self._timers.next_due()
+        timer = None if due == math.inf else _timers.call_at(due, self.wake)
+
+        def abort(_: object) -> Abort:
+            self._sleeper = None
+            return Abort.SUCCEEDED
+
+        try:
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    # Timers
+
+    def set_timer(self, window: Window | None, identifier: Any, seconds: float) -> None:
+        """Make WM_TIMER, with ``identifier`` as wparam, every ``seconds``; replaces a timer."""
+        if self._closed:
+            raise trio.ClosedResourceError("this message queue has ended")
+        self._timers.set(window, identifier, seconds, trio.current_time())
+        self.wake()  # a sleeping reader has to look when it is due
+
+    def kill_timer(self, window: Window | None, identifier: Any) -> bool:
+        """End a timer; False if there is none. A message not yet taken is gone, too."""
+        return self._timers.kill(window, identifier)
+
+    # Ending
+
+    def discard(self, window: Window) -> None:
+        """Drop the messages and timers of a window that ends."""
+        self._timers.discard(window)
+        for _ in range(len(self._messages)):
+            message = self._messages.popleft()
+            if message.window is window:
+                self.count_taken(message)
+            else:
+                self._messages.append(message)
+
+    def close(self) -> None:
+        """End the queue: what is in it is dropped, a waiting reader gets ClosedResourceError."""
+        self._closed = True
+        self._messages.clear()
+        self._timers.clear()
+        self._quit = None
+        self.wake()
+
+    def statistics(self, selected: int = 0) -> QueueStatistics:
+        """Figures at this moment. Never a checkpoint."""
+        messages = self._messages.copy()
+        return QueueStatistics(
+            queued=len(messages),
+            posted=sum(type(message) is PostedMessage for message in messages),
+            max_messages=self.max_messages,
+            refused=self._refused,
+            taken=self._taken,
+            timers=len(self._timers),
+            selected=selected,
+            reader_waiting=self._sleeper is not None,
+        )
