@@ -22,6 +22,8 @@
 from __future__ import annotations
 
 import math
+from itertools import count
+from operator import attrgetter
 from threading import get_ident
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol, overload
 
@@ -137,7 +139,7 @@ class Event:
 
     def _release(self) -> None:
         thread = get_ident()
-        for wait in list(self._waits):
+        for wait in sorted(self._waits, key=_arrival):
             if not self._set:
                 break
             if wait.thread == thread and wait in self._waits:
@@ -150,13 +152,17 @@ class Event:
         self._waits.pop(wait, None)
 
 
+_arrivals: Final = count()
+
+
 class _Wait:
     """A task that waits for events; subclasses say what ends the wait."""
 
-    __slots__ = ("events", "index", "task", "thread", "timed_out", "timer", "token")
+    __slots__ = ("arrival", "events", "index", "task", "thread", "timed_out", "timer", "token")
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = tuple(events)
+        self.arrival = next(_arrivals)
         self.index: int | None = None
         self.thread = get_ident()
         self.token = trio.lowlevel.current_trio_token()
@@ -259,6 +265,9 @@ class _AllWait(_Wait):
 
     def withdraw(self) -> None:
         self.events[self.position]._leave(self)
+
+
+_arrival: Final = attrgetter("arrival")
 
 
 def _take_first(events: Sequence[Event]) -> int | None:
