@@ -1,0 +1,160 @@
+# Trace: what a program holds while it watches, and afterwards.
+#
+#   cli         windows onto it
+# > trace       rows, files, summaries             THIS FILE: the public object
+#   ring        the newest records                 words, rows, formats: text of them
+#   _stack      the stacks that can be watched     tdi.trace: the hooks
+#
+# Rule 1: watching changes nothing: what a program does with and without a trace is the same
+#         (fact S0-1). Attaching swaps classes of TDI objects, detaching swaps them back.
+# Rule 2: reading is from copies, so it may happen at any time and in any thread.
+"""The trace of one or several stacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsock.tdimon import formats
+from wsock.tdimon.ring import CAPACITY, Ring
+from wsock.tdimon.rows import Renderer, Row, gap_row
+from wsock.tdimon.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wsock.tdi.trace import TraceRecord
+
+__all__ = ["Trace", "load"]
+
+
+class Trace:
+    """The newest records of what is watched, as rows, files, pictures and figures.
+
+    Args:
+      capacity: how many records are kept; older ones are dropped and counted.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.ring = Ring(capacity)
+        self._cursors: dict[tuple[str | None, str], _Cursor] = {}
+
+    def __repr__(self) -> str:
+        lost = f", {self.lost} lost" if self.lost else ""
+        return f"<Trace of {len(self)} records{lost}>"
+
+    def __len__(self) -> int:
+        return len(self.ring.records())
+
+    @property
+    def lost(self) -> int:
+        """How many records were dropped because the ring was full."""
+        return self.ring.lost
+
+    def records(self, host: str | None = None) -> list[TraceRecord]:
+        """Return the kept records, oldest first; of one host or of all."""
+        found = self.ring.records()
+        return found if host is None else [one for one in found if one.host == host]
+
+    def hosts(self) -> list[str]:
+        """Return the names of the hosts in the trace, in order of appearance."""
+        return list(dict.fromkeys(record.host for record in self.ring.records()))
+
+    def rows(self, host: str | None = None, *, profile: str = "plain") -> list[Row]:
+        """Return every row since the start, as text.
+
+        A later call returns the same rows and the new ones behind them, so a position in the list
+        stays good: rows that were read once are kept, also when the ring has dropped their
+        records. Where records were dropped before they were read stands one row ``(gap)``.
+
+        Args:
+          host: rows of this host alone; ``None``: of all.
+          profile: "plain" (TDI rows, the peer always shown), "tdimon-2003" (the old monitor's
+            columns), "calls", "events", "states" or "all".
+
+        Raises:
+          ValueError: no such profile.
+        """
+        cursor = self._cursors.get((host, profile))
+        if cursor is None:
+            cursor = _Cursor(host, profile, self.ring.forgotten)
+            self._cursors[host, profile] = cursor
+        cursor.advance(self.ring)
+        return cursor.rows.copy()
+
+    def select(self, selection: Selection | str, *, profile: str = "plain") -> list[Row]:
+        """Return the rows that a selection, or an expression, lets pass.
+
+        Raises:
+          FilterSyntaxError: the text is no expression. ValueError: no such profile.
+        """
+        chosen = Selection(selection) if isinstance(selection, str) else selection
+        return [
+            row
+            for record, row in formats.rows_of(self.records(), profile)
+            if record is None or chosen.shows(record, row)
+        ]
+
+    def clear(self) -> None:
+        """Forget every record and row; numbers go on."""
+        self.ring.clear()
+        self._cursors.clear()
+
+    def table(self, host: str | None = None, *, profile: str = "plain") -> str:
+        """Return the rows as a text table."""
+        return "\n".join(formats.write_table(self.rows(host, profile=profile))) + "\n"
+
+    def save(self, path: str | Path, *, profile: str = "all") -> None:
+        """Write the trace to a file: ``.tsv``, ``.txt`` (a table), else JSON lines.
+
+        JSON lines keep every record; the other two keep those that the profile shows.
+
+        Raises:
+          OSError: the file cannot be written; what was there before is lost only then.
+        """
+        path = Path(path)
+        lines: Iterable[str]
+        if path.suffix == ".tsv":
+            lines = formats.write_tsv(self.records(), profile)
+        elif path.suffix == ".txt":
+            shown = formats.rows_of(self.records(), profile)
+            lines = formats.write_table(row for _, row in shown)
+        else:
+            lines = formats.write_json_lines(self.records())
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+
+def load(path: str | Path) -> Trace:
+    """Open a trace that was saved as JSON lines or TSV; every view of it works.
+
+    Raises:
+      FormatError: the file is no trace. OSError: it cannot be read.
+    """
+    with Path(path).open(encoding="utf-8", errors="replace") as file:
+        records = formats.read_trace(file.read())
+    trace = Trace(max(len(records), 1))
+    trace.ring.refill(records)
+    return trace
+
+
+class _Cursor:
+    """How far one reader of rows has come."""
+
+    __slots__ = ("_host", "_renderer", "_seen", "rows")
+
+    def __init__(self, host: str | None, profile: str, seen: int) -> None:
+        self._host = host
+        self._renderer = Renderer(profile)
+        self._seen = seen
+        self.rows: list[Row] = []
+
+    def advance(self, ring: Ring) -> None:
+        for record in ring.newest(ring.count - self._seen):
+            if record.sequence > self._seen + 1:
+                self.rows.append(gap_row(record.sequence - self._seen - 1))
+            self._seen = record.sequence
+            if self._host is None or record.host == self._host:
+                row = self._renderer.row(record)
+                if row is not None:
+                    self.rows.append(row)
