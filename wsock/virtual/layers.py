@@ -226,5 +226,8 @@ class NetworkLayer(Protocol):
     def report_unreachable(self, packet: Packet, code: int) -> None:
         """Answer ``packet`` with ICMP 3/``code``, if the rules allow one (3 for a closed port)."""
 
+    def learn_path_mtu(self, destination: bytes, mtu: int) -> None:
+        """Believe a router that the path carries no more than ``mtu`` bytes (checked by caller)."""
+
     def mark_dirty(self, endpoint: Flushable) -> None:
         """Have ``endpoint.flush()`` called once, when this instant's events are over."""

@@ -67,7 +67,7 @@ class Timer:
     Made by :meth:`Scheduler.timer` (not yet running) or :meth:`Scheduler.call_at` (running).
     """
 
-    __slots__ = ("_entry_sequence", "_entry_time", "_fn", "_owner", "_rank", "_scheduler",
+    __slots__ = ("_entry_number", "_entry_time", "_fn", "_owner", "_rank", "_scheduler",
                  "deadline")  # fmt: skip
 
     def __init__(
@@ -78,7 +78,7 @@ class Timer:
         self._owner = owner
         self._fn = fn
         self._entry_time = -1  # -1: no live entry in the heap
-        self._entry_sequence = -1
+        self._entry_number = -1
         #: nanoseconds at which ``fn`` will be called, or None while the timer is stopped.
         self.deadline: int | None = None
 
@@ -102,24 +102,30 @@ class Timer:
 
     def _push(self, deadline_ns: int) -> None:
         self._entry_time = deadline_ns
-        self._entry_sequence = self._scheduler.post(
+        self._entry_number = self._scheduler.post(
             deadline_ns, self._rank, self._owner, self._fire, None, self
         )
 
-    def _settle_entry(self, sequence: int) -> bool:
+    def _settle_entry(self, number: int) -> bool:
         """Say whether the entry at the top of the heap is due as it stands; else mend it."""
-        if sequence != self._entry_sequence:
+        if number != self._entry_number:
             return False  # overtaken: an earlier entry replaced this one
         deadline = self.deadline
         if deadline == self._entry_time:
             return True
-        self._entry_time = self._entry_sequence = -1
+        self._entry_time = self._entry_number = -1
         if deadline is not None:
             self._push(deadline)
         return False
 
     def _fire(self, _: None) -> None:
-        self._entry_time = self._entry_sequence = -1
+        deadline = self.deadline
+        self._entry_time = self._entry_number = -1
+        if deadline is None:
+            return  # stopped while its host was paused
+        if deadline > self._scheduler.now:
+            self._push(deadline)
+            return
         self.deadline = None
         self._fn()
 
@@ -128,18 +134,20 @@ class Timer:
         return f"<Timer of {self._owner.name} {when}>"
 
 
-# (time_ns, rank, owner name, owner sequence, fn, argument, timer). The first four always differ
-# between two entries, so a comparison never reaches the functions.
-_Entry = tuple[int, int, str, int, "Callable[[Any], object]", Any, "Timer | None"]
+# (time_ns, rank, owner name, owner sequence, push number, fn, argument, timer). The push number is
+# there so that a comparison never reaches the functions; it decides only between two owners of one
+# name, one of which has gone (a neighbour forgotten and asked for again).
+_Entry = tuple[int, int, str, int, int, "Callable[[Any], object]", Any, "Timer | None"]
 
 
 class Scheduler:
     """All that is going to happen, in order. ``now`` is the time of the event being run."""
 
-    __slots__ = ("_heap", "now")
+    __slots__ = ("_heap", "_pushes", "now")
 
     def __init__(self) -> None:
         self._heap: list[_Entry] = []
+        self._pushes = 0
         #: nanoseconds since the network was made.
         self.now = 0
 
@@ -154,11 +162,13 @@ class Scheduler:
     ) -> int:
         """Call ``fn(argument)`` at ``time_ns``; cannot be taken back. One heap push, no object.
 
-        Returns the owner's sequence number of the entry.
+        Returns the number of the entry, different for every one.
         """
         sequence = owner.sequence = owner.sequence + 1
-        heapq.heappush(self._heap, (time_ns, rank, owner.name, sequence, fn, argument, timer))
-        return sequence
+        number = self._pushes = self._pushes + 1
+        entry = (time_ns, rank, owner.name, sequence, number, fn, argument, timer)
+        heapq.heappush(self._heap, entry)
+        return number
 
     def timer(self, owner: Owner, fn: Callable[[], object], *, rank: int = RANK_TIMER) -> Timer:
         """Make a timer that is not running yet."""
@@ -174,18 +184,18 @@ class Scheduler:
         """The exact time of the next event, or None if nothing will ever happen."""
         heap = self._heap
         while heap:
-            time_ns, _, _, sequence, _, _, timer = heap[0]
-            if timer is None or (timer.deadline == time_ns and timer._entry_sequence == sequence):
+            time_ns, _, _, _, number, _, _, timer = heap[0]
+            if timer is None or (timer.deadline == time_ns and timer._entry_number == number):
                 return time_ns
             heapq.heappop(heap)
-            timer._settle_entry(sequence)
+            timer._settle_entry(number)
         return None
 
     def step(self) -> bool:
         """Run the next event, moving ``now`` to its time. False if there is none."""
         if self.next_time() is None:
             return False
-        time_ns, _, _, _, fn, argument, _ = heapq.heappop(self._heap)
+        time_ns, _, _, _, _, fn, argument, _ = heapq.heappop(self._heap)
         if time_ns > self.now:
             self.now = time_ns
         fn(argument)
@@ -208,3 +218,59 @@ class Scheduler:
 
     def __repr__(self) -> str:
         return f"<Scheduler at {seconds(self.now):.9f} s, {len(self._heap)} entries>"
+
+
+class HostClock(Scheduler):
+    """A host's view of the scheduler: the same time and heap, but its timers can be halted.
+
+    While a host is paused its timers run out without effect and are made up for on resume, in
+    order; once it is switched off they never run again.
+    """
+
+    __slots__ = ("_base", "_late", "_state")
+
+    def __init__(self, base: Scheduler) -> None:
+        self._base = base
+        self._heap = base._heap
+        self._state = "running"
+        self._late: list[tuple[Callable[[Any], object], Any]] = []
+
+    @property
+    def now(self) -> int:  # type: ignore[override]
+        """The time of the network."""
+        return self._base.now
+
+    def post(
+        self,
+        time_ns: int,
+        rank: int,
+        owner: Owner,
+        fn: Callable[[Any], object],
+        argument: object,
+        timer: Timer | None = None,
+    ) -> int:
+        """Call ``fn(argument)`` at ``time_ns``, if the host is running then."""
+        return self._base.post(time_ns, rank, owner, self._run, (fn, argument), timer)
+
+    def _run(self, call: tuple[Callable[[Any], object], Any]) -> None:
+        if self._state == "running":
+            fn, argument = call
+            fn(argument)
+        elif self._state == "paused":
+            self._late.append(call)
+
+    def pause(self) -> None:
+        """Let no timer run until :meth:`resume`."""
+        self._state = "paused"
+
+    def resume(self) -> None:
+        """Go on; what came due meanwhile runs now."""
+        self._state = "running"
+        late, self._late = self._late, []
+        for call in late:
+            self._run(call)
+
+    def switch_off(self) -> None:
+        """Let no timer of this host run, ever."""
+        self._state = "off"
+        self._late.clear()
