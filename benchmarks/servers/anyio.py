@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
-from anyio.abc import SocketStream
 
 from benchmarks.servers.common import BLOCK, READ_BYTES, Work, arguments, listener
+
+if TYPE_CHECKING:
+    from anyio.abc import SocketStream
 
 
 async def echo(stream: SocketStream) -> None:

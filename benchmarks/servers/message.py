@@ -69,7 +69,7 @@ async def serve(port: int, work: Work) -> None:
     def procedure(message: wsock.Message) -> None:
         event = message.event
         try:
-            if event == FD_READ or event == FD_WRITE:
+            if event & (FD_READ | FD_WRITE):
                 handle(message)
             elif event == FD_ACCEPT:
                 accept(message)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import select
-import socket
+from typing import TYPE_CHECKING
 
 from benchmarks.servers.common import BLOCK, READ_BYTES, Work, arguments, listener
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Server:

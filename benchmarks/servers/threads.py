@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import threading
+from typing import TYPE_CHECKING
 
 from benchmarks.servers.common import BLOCK, READ_BYTES, Work, arguments, listener
+
+if TYPE_CHECKING:
+    import socket
 
 STACK_BYTES = 256 * 1024
 

@@ -1,0 +1,196 @@
+# Runs one server and one load against it, each on its CPU, and takes the figures.
+#
+# A server lives for one run: nothing of an earlier load is left in it. The load generator reads
+# the server's CPU time at both edges of its window, so starting and warming up do not count.
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from benchmarks.build import compiler, load_generator
+from benchmarks.environment import ROOT, cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.cells import Cell, Work
+
+# asyncio reads into 256 KiB. By glibc's defaults each such buffer is mapped and unmapped anew,
+# 30 us a message in place of 8, unless something larger was freed before. That is luck, so it is
+# taken out, for all.
+MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
+START_LIMIT_S: Final = 20.0
+LOAD_LIMIT_S: Final = 120.0
+
+
+class RunError(Exception):
+    """The server did not start or did not do the work; the text says which."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its process and port, and the settings it told."""
+
+    process: subprocess.Popen[str]
+    port: int
+    settings: dict[str, Any]
+
+
+@contextlib.contextmanager
+def on_cpu(cpu: int) -> Iterator[None]:
+    """What is started inside runs on this CPU only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def load_command() -> list[str]:
+    """The load generator: the one in C where a compiler is there, else the one in Python."""
+    if compiler() is not None:
+        return [str(load_generator())]
+    return [sys.executable, "-m", "benchmarks.load_python"]
+
+
+@contextlib.contextmanager
+def running_server(python: Path, name: str, work: Work = "echo") -> Iterator[Server]:
+    """Start a server on a free port and on its CPU; end it afterwards.
+
+    Raises:
+      RunError: it ended, or said nothing, before it listened.
+    """
+    command = [str(python), "-m", f"benchmarks.servers.{name}", "0", work]
+    with on_cpu(cpus()[0]):
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | MALLOC,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    with process:
+        try:
+            settings = json.loads(first_line(process))
+            yield Server(process, settings["port"], settings | MALLOC)
+        finally:
+            process.kill()
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """The line with which a server tells that it listens."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
+    line = process.stdout.readline() if ready else ""
+    if line:
+        return line
+    process.kill()
+    raise RunError(last_line(process.stderr) or "did not start")
+
+
+def last_line(stream: IO[str]) -> str:
+    """The last line that is not empty: of a traceback, the exception."""
+    lines = [line for line in stream.read().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def parse_load(output: str) -> dict[str, Any]:
+    """The load generator's JSON object.
+
+    Raises:
+      RunError: it reports an error, or nothing that can be read.
+    """
+    try:
+        result: dict[str, Any] = json.loads(output)
+    except ValueError:
+        raise RunError(f"the load generator said {output!r}") from None
+    if "error" in result:
+        raise RunError(result["error"])
+    return result
+
+
+def run_load(options: list[str]) -> dict[str, Any]:
+    """Run the load generator on its CPU to the end; returns its result.
+
+    Raises:
+      RunError: it failed, or took longer than LOAD_LIMIT_S.
+    """
+    with on_cpu(cpus()[1]):
+        process = subprocess.Popen(
+            [*load_command(), *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+    with process:
+        try:
+            output, _ = process.communicate(timeout=LOAD_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise RunError(f"no result within {LOAD_LIMIT_S:.0f} s") from None
+    return parse_load(output)
+
+
+def check(python: Path, name: str) -> str:
+    """Let the load generator check all three works of a server; "" or what is wrong with it."""
+    modes: dict[Work, str] = {"echo": "check", "sink": "check-sink", "source": "check-source"}
+    for work, mode in modes.items():
+        try:
+            with running_server(python, name, work) as server:
+                run_load(["--port", str(server.port), "--mode", mode])
+        except RunError as error:
+            return f"{work}: {error}"
+    return ""
+
+
+def measure(python: Path, name: str, cell: Cell, warmup_s: float, seconds: float) -> dict[str, Any]:
+    """One run of one cell on one server; returns the raw sample (with "error" if it failed)."""
+    sample: dict[str, Any] = {"server": name, "cell": cell.name}
+    try:
+        with running_server(python, name, cell.work) as server:
+            common = ["--port", str(server.port), "--server-pid", str(server.process.pid)]
+            if cell.mode == "idle":
+                return sample | measure_idle(server, cell, common)
+            times = ["--warmup", str(warmup_s), "--duration", str(seconds)]
+            sample |= run_load([*common, *cell.options(), *times])
+            sample["us"] = sample["server_cpu_ns"] / 1e3 / max(1, sample["messages"])
+    except RunError as error:
+        sample["error"] = str(error)
+    return sample
+
+
+def measure_idle(server: Server, cell: Cell, common: list[str]) -> dict[str, Any]:
+    """Memory of the server for each connection of an idle crowd, in KiB.
+
+    Each connection echoes one byte first. What a server needs once (imports, first buffers) is
+    made to exist by one short load before, and does not count.
+    """
+    run_load([*common, "--connections", "50", "--warmup", "0.1", "--duration", "0.2"])
+    before = memory_kib(server.process.pid)
+    crowd = subprocess.Popen(
+        [*load_command(), *common, *cell.options()],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with crowd:
+        assert crowd.stdout is not None
+        ready = parse_load(crowd.stdout.readline())["ready"]
+        after = memory_kib(server.process.pid)
+    return {f"{name}_kib": (after[name] - before[name]) / ready for name in after}
+
+
+def memory_kib(pid: int) -> dict[str, float]:
+    """Rss and Pss of a process, in KiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    fields = {line.split(":")[0].lower(): float(line.split()[1]) for line in lines}
+    return {name: fields[name] for name in ("rss", "pss")}
