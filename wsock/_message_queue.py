@@ -258,23 +258,29 @@ class MessageQueue:
             await cancel_shielded_checkpoint()
             return message
         while True:
-            await self._sleep()
+            await self._sleep(filters)
             message = self._look(filters, remove=True)
             if message is not None:
                 return message
 
-    async def wait(self) -> None:
-        """Wait until it is worth looking: a message, WM_QUIT, a timer, or :meth:`wake`.
+    async def wait(
+        self,
+        window: Window | _EveryWindow | None = EVERY_WINDOW,
+        minimum: int = 0,
+        maximum: int = 0,
+    ) -> None:
+        """Wait until it is worth looking: a message that passes, WM_QUIT, or :meth:`wake`.
 
-        Always a checkpoint; takes nothing. Raises as :meth:`get`.
+        Always a checkpoint; takes nothing. Arguments and errors as :meth:`get`.
         """
         if self._closed:
             raise trio.ClosedResourceError("this message queue has ended")
         self._refuse_second_reader()
-        if self._messages or self._look((EVERY_WINDOW, 0, 0), remove=False) is not None:
+        filters = (window, minimum, maximum)
+        if self._look(filters, remove=False) is not None:
             await checkpoint()
         else:
-            await self._sleep()
+            await self._sleep(filters)
         if self._closed:
             raise trio.ClosedResourceError("this message queue has ended")
 
@@ -284,18 +290,18 @@ class MessageQueue:
         ):
             raise trio.BusyResourceError("another task reads this message queue")
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, filters: Filters) -> None:
         self._refuse_second_reader()
         if self._home is None:
             self._home = (get_ident(), trio.lowlevel.current_trio_token())
         self._sleeper = current_task()
         # A thread appends first and then looks for a sleeper; here it is the other way round, so
         # one of the two sees the other.
-        if self._messages or self._quit is not None:
+        if self._look(filters, remove=False) is not None:
             self._sleeper = None
             await cancel_shielded_checkpoint()
             return
-        due = self._timers.next_due()
+        due = self._timers.next_due(filters)
         timer = None if due == math.inf else _timers.call_at(due, self.wake)
 
         def abort(_: object) -> Abort:

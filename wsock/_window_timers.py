@@ -92,12 +92,19 @@ class WindowTimers:
         """End all timers."""
         self._timers.clear()
 
-    def next_due(self) -> float:
-        """When the earliest timer elapses; infinity without one."""
+    def next_due(self, filters: Filters = (EVERY_WINDOW, 0, 0)) -> float:
+        """When the earliest timer whose message passes elapses; infinity without one."""
         heap = self._heap
         while heap and not self._counts(heap[0]):
             heappop(heap)
-        return heap[0][0] if heap else math.inf
+        if not heap or passes(filters, heap[0][2].window, WM_TIMER):
+            return heap[0][0] if heap else math.inf
+        passing = (
+            entry[0]
+            for entry in heap
+            if self._counts(entry) and passes(filters, entry[2].window, WM_TIMER)
+        )
+        return min(passing, default=math.inf)
 
     def elapsed(self, filters: Filters) -> WindowTimer | None:
         """The timer that elapsed first, of those whose message passes."""
