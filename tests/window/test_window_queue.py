@@ -74,7 +74,7 @@ async def test_quit_comes_after_everything_posted(window: Window) -> None:
 
 
 async def test_a_filtered_wait_sleeps_beside_messages_that_do_not_pass(window: Window) -> None:
-    """Also beside an elapsed timer; a reader that looks again and again never lets idleness come."""
+    """Also beside an elapsed timer; looking again and again would never let idleness come."""
     window.post(WM_USER + 1)
     window.set_timer(1, 0.01)
     await trio.sleep(0.02)
