@@ -48,13 +48,14 @@ svg { --paper:#ffffff; --ink:#1f2328; --faint:#59636e; --rail:#d1d9e0; --band:#f
 .box { fill:var(--box); stroke:var(--rail) } .host { font-weight:600; font-size:13px }
 .title { font-weight:600; font-size:16px } .small { font-size:10px; fill:var(--faint) }
 .rule { stroke:var(--rail); stroke-dasharray:1 5 } .mid { text-anchor:middle }
-.halo { paint-order:stroke; stroke:var(--paper); stroke-width:4px; stroke-linejoin:round }
+.halo { paint-order:stroke; stroke:var(--band); stroke-width:4px; stroke-linejoin:round }
 .state { fill:var(--band); stroke:var(--notice) }
 .call { --c:var(--call) } .request { --c:var(--request) } .event { --c:var(--event) }
 .wire { --c:var(--wire) } .notice { --c:var(--notice) } .failed { --c:var(--failed) }
 .arrow line { stroke:var(--c); stroke-width:1.6 } .arrow path { fill:var(--c) }
 .arrow text { fill:var(--c) } .wire line { stroke-width:3 } .notice line { stroke-dasharray:6 3 }
 .failed line { stroke-dasharray:3 3 } .call line { stroke-width:2 }
+.wire .halo { stroke:var(--paper) }
 """
 
 _LEGEND: Final = (

@@ -17,7 +17,9 @@ __all__ = ["draw"]
 
 
 def draw(diagram: Diagram) -> str:
-    """Return the diagram as lines of ASCII text."""
+    """Return the diagram as lines of ASCII text; of no lanes, a line that says so."""
+    if not diagram.lanes:
+        return "(nothing to draw)\n"
     columns = _columns(diagram)
     lines = _heads(diagram, columns)
     for step in diagram.steps:
@@ -38,7 +40,7 @@ def draw(diagram: Diagram) -> str:
 def _columns(diagram: Diagram) -> list[int]:
     """Return the column of each lane."""
     count = len(diagram.lanes)
-    gaps = [4] * max(count - 1, 0)
+    gaps = [4] * (count - 1)
     for number in range(count - 1):
         left, right = diagram.lanes[number : number + 2]
         gaps[number] = max(gaps[number], (len(left.role) + len(right.role)) // 2 + 3)
@@ -55,7 +57,7 @@ def _columns(diagram: Diagram) -> list[int]:
         missing = width - sum(gaps[low:high])
         if missing > 0:
             gaps[high - 1] += missing
-    first = max(len(diagram.lanes[0].role), len(diagram.lanes[0].host)) // 2 if count else 0
+    first = max(len(diagram.lanes[0].role), len(diagram.lanes[0].host)) // 2
     columns = [first]
     for gap in gaps:
         columns.append(columns[-1] + gap)
@@ -63,8 +65,6 @@ def _columns(diagram: Diagram) -> list[int]:
 
 
 def _heads(diagram: Diagram, columns: list[int]) -> list[str]:
-    if not columns:
-        return []
     roles, hosts = ([" "] * (columns[-1] + 40) for _ in range(2))
     for host in dict.fromkeys(lane.host for lane in diagram.lanes if lane.host):
         own = [at for lane, at in zip(diagram.lanes, columns, strict=True) if lane.host == host]
@@ -76,7 +76,7 @@ def _heads(diagram: Diagram, columns: list[int]) -> list[str]:
 
 
 def _rails(columns: list[int]) -> list[str]:
-    line = [" "] * ((columns[-1] if columns else 0) + 40)
+    line = [" "] * (columns[-1] + 40)
     for at in columns:
         line[at] = "|"
     return line
