@@ -16,9 +16,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wsock.virtual import addresses
+from wsock.virtual.capture import Capture
 from wsock.virtual.conditions import Conditions, Direction, Traffic, changes
 from wsock.virtual.media import Link, Segment
 from wsock.virtual.names import NameTable
@@ -63,6 +65,8 @@ class Network:
       hosts: hosts and routers by name, in the order of their making.
       media: links and segments by name.
       log: what was dropped, where and why, and other things worth knowing.
+      state_changes: of connections, as their hosts report them; ladders show them.
+      captures: all that were made, in order.
       transports: factories of the transports above IPv4 beside UDP, by protocol number. A host gets
         those that are there when it is made.
     """
@@ -76,6 +80,8 @@ class Network:
         self.hosts: dict[str, HostCore] = {}
         self.media: dict[str, Link | Segment] = {}
         self.log: list[LogEntry] = []
+        self.state_changes: list[LogEntry] = []
+        self.captures: list[Capture] = []
         self.transports: dict[int, Callable[[NetworkLayer], Transport]] = dict(
             _default_transports()
         )
@@ -233,6 +239,57 @@ class Network:
         """Count the Ethernet adapters: MAC addresses come from this."""
         self._adapters += 1
         return self._adapters
+
+    # Watching.
+
+    def capture(
+        self, *points: Interface | HostCore | Link | Segment, merged: bool = False
+    ) -> Capture:
+        """Watch an interface (a host stands for its only one) from now on.
+
+        Args:
+          points: one interface; with ``merged`` any number of interfaces, hosts, links, segments.
+          merged: put several interfaces into one capture. Every packet between two of them is then
+            in it twice, which makes tshark report retransmissions.
+
+        Raises:
+          ValueError: not exactly one interface, and not merged.
+        """
+        interfaces: list[Interface] = []
+        for point in points:
+            if isinstance(point, HostCore):
+                interfaces += point.wires or [point.interfaces["lo"]]
+            elif isinstance(point, Link | Segment):
+                interfaces += point.interfaces
+            else:
+                interfaces.append(point)
+        if not merged and len(interfaces) != 1:
+            names = ", ".join(interface.full_name for interface in interfaces)
+            raise ValueError(f"a capture watches one interface, not {names or 'none'}; or merged")
+        capture = Capture(self, list(dict.fromkeys(interfaces)))
+        self.captures.append(capture)
+        return capture
+
+    def digest(self) -> str:
+        """Return SHA-256 over all captured bytes and their times: equal runs, equal digests.
+
+        Only captures count: a network without any has the digest of nothing.
+        """
+        digest = hashlib.sha256()
+        for capture in self.captures:
+            capture.feed_digest(digest)
+        return digest.hexdigest()
+
+    def name_of(self, address: bytes) -> str:
+        """Return the name of the host that has an address, else the address as text."""
+        try:
+            return self.names.reverse(address)
+        except OSError:
+            return addresses.text(address)
+
+    def record_state(self, where: str, text: str) -> None:
+        """Note a change of a connection's state on a host, for ladders."""
+        self.state_changes.append(LogEntry(self.scheduler.now, where, text, b""))
 
     # What happens.
 

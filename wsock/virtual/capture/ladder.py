@@ -1,0 +1,157 @@
+# Ladders: an exchange of packets as a diagram of text, time running down.
+#
+#        time  client                                   server
+#    0.000000    |--- SYN seq=0 win=65535 mss=1460 ------>|
+#    0.001000    |<-- SYN-ACK seq=0 ack=1 win=65535 ------|
+#
+# Each address is a column; TCP connections add the states of both ends beside the columns when the
+# state changes are known. An arrow that ends in an X never arrived.
+
+"""Ladder diagrams of captures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wsock.virtual import addresses
+from wsock.virtual.capture.fields import InitialNumbers
+from wsock.virtual.scheduler import seconds
+from wsock.virtual.wire import arp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wsock.virtual.capture.packet import CapturedPacket
+
+_EVERYBODY: Final = "(all)"
+_GAP: Final = 50
+
+
+class StateChange(NamedTuple):
+    """A change of a connection's state, for the margin of a ladder."""
+
+    time_ns: int
+    host: str
+    text: str
+
+
+class Ladder:
+    """Draws packets between columns of hosts."""
+
+    def __init__(
+        self,
+        packets: Sequence[CapturedPacket],
+        name_of: Callable[[bytes], str],
+        changes: Sequence[StateChange] = (),
+        *,
+        relative: bool = True,
+    ) -> None:
+        self._packets = packets
+        self._name_of = name_of
+        self._changes = sorted(changes, key=lambda change: change.time_ns)
+        self._numbers = InitialNumbers()
+        self._relative = relative
+        self._columns: list[str] = []
+        for packet in packets:
+            for name in self._ends(packet):
+                if name not in self._columns:
+                    self._columns.append(name)
+        if _EVERYBODY in self._columns:
+            self._columns.remove(_EVERYBODY)
+            self._columns.append(_EVERYBODY)
+
+    def lines(self) -> list[str]:
+        """Return the lines of the diagram."""
+        result = [self._header()]
+        pending = list(self._changes)
+        for packet in self._packets:
+            while pending and pending[0].time_ns < packet.time_ns:
+                result.append(self._margin(pending.pop(0)))
+            self._numbers.see(packet)
+            result.append(self._arrow(packet))
+        result += [self._margin(change) for change in pending]
+        return [line.rstrip() for line in result]
+
+    def _ends(self, packet: CapturedPacket) -> tuple[str, str]:
+        if packet.arp is not None:
+            message = packet.arp
+            if message.sender == message.target:  # an announcement
+                return self._name_of(message.sender), _EVERYBODY
+            return self._name_of(message.sender), self._name_of(message.target)
+        if packet.ip is None:
+            return packet.interface, _EVERYBODY
+        if packet.frame is not None and packet.frame.destination[0] & 1:
+            return self._name_of(packet.ip.source), _EVERYBODY
+        return self._name_of(packet.ip.source), self._name_of(packet.ip.destination)
+
+    def _position(self, name: str) -> int:
+        return self._columns.index(name) * _GAP
+
+    def _header(self) -> str:
+        names = "".join(name[: _GAP - 2].ljust(_GAP) for name in self._columns)
+        return f"{'time':>12}  {names}"
+
+    def _bars(self) -> list[str]:
+        row = [" "] * (_GAP * max(len(self._columns) - 1, 0) + 1)
+        for place in range(0, len(row), _GAP):
+            row[place] = "|"
+        return row
+
+    def _margin(self, change: StateChange) -> str:
+        row = self._bars()
+        if change.host in self._columns:
+            start = self._position(change.host) + 2
+            text = change.text
+            row += [" "] * (start + len(text) - len(row))
+            row[start : start + len(text)] = text
+            return f"{seconds(change.time_ns):12.6f}  {''.join(row)}"
+        return f"{seconds(change.time_ns):12.6f}  {''.join(row)}  {change.host}: {change.text}"
+
+    def _arrow(self, packet: CapturedPacket) -> str:
+        sender, receiver = self._ends(packet)
+        start, end = self._position(sender), self._position(receiver)
+        row = self._bars()
+        lost = any(comment.startswith("dropped") for comment in packet.comments)
+        remark = "".join(f"  [{comment}]" for comment in packet.comments)
+        text = f" {self._text(packet)} "
+        if start == end:
+            body = f"{''.join(row)} (to itself){text}"
+        else:
+            low, high = min(start, end) + 1, max(start, end)
+            width = high - low
+            shaft = text[: width - 6].center(width - 2, "-")
+            tip = "X" if lost else ">" if start < end else "<"
+            row[low:high] = f"-{shaft}{tip}" if start < end else f"{tip}{shaft}-"
+            body = "".join(row)
+            if len(text) > width - 6:
+                body += f"  ...{text[width - 6 :].rstrip()}"
+        return f"{packet.time:12.6f}  {body}{remark}"
+
+    def _text(self, packet: CapturedPacket) -> str:
+        tcp = packet.tcp
+        if tcp is not None:
+            return self._tcp_text(packet)
+        if packet.udp is not None:
+            udp = packet.udp
+            return f"UDP {udp.source_port}>{udp.destination_port} len={len(udp.data)}"
+        if packet.arp is not None:
+            if packet.arp.operation == arp.REQUEST:
+                return f"ARP who has {addresses.text(packet.arp.target)}?"
+            return f"ARP {addresses.text(packet.arp.sender)} is here"
+        if packet.icmp is not None and packet.icmp.type in (0, 8):
+            return f"{packet.name} seq={packet.icmp.sequence}"
+        return packet.name
+
+    def _tcp_text(self, packet: CapturedPacket) -> str:
+        tcp = packet.tcp
+        assert tcp is not None
+        seq = self._numbers.seq(packet) if self._relative else tcp.seq
+        parts = [tcp.flag_names, f"seq={seq}"]
+        if tcp.has("ACK"):
+            parts.append(f"ack={self._numbers.ack(packet) if self._relative else tcp.ack}")
+        if len(tcp.data):
+            parts.append(f"len={len(tcp.data)}")
+        parts.append(f"win={tcp.window}")
+        if tcp.has("SYN") and tcp.options.mss is not None:
+            parts.append(f"mss={tcp.options.mss}")
+        return " ".join(parts)
