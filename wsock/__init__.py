@@ -1,1 +1,46 @@
-"""Winsock's I/O models for Python on Trio."""
+"""Winsock's I/O models for Python on Trio.
+
+One socket, three modes: blocking (``await sock.recv(n)`` suspends this task only), nonblocking
+(``sock.recv_nowait(n)`` answers at once), and asynchronous notification, as messages to a window's
+queue (``sock.async_select``) or through event objects (``sock.event_select``).
+"""
+
+from __future__ import annotations
+
+from ._event import Event, wait_for_multiple_events, wait_for_multiple_events_nowait
+from ._socket import (
+    NetworkEvents,
+    NotificationState,
+    Socket,
+    from_stdlib_socket,
+    netstat,
+    resolve,
+    socket,
+)
+from ._stack import Stack, current_stack
+from ._window import Message, MessageQueue, QueueStatistics, Window
+from .constants import *
+from .constants import __all__ as _constants
+from .errors import *
+from .errors import __all__ as _errors
+
+__all__ = [
+    "Event",
+    "Message",
+    "MessageQueue",
+    "NetworkEvents",
+    "NotificationState",
+    "QueueStatistics",
+    "Socket",
+    "Stack",
+    "Window",
+    "current_stack",
+    "from_stdlib_socket",
+    "netstat",
+    "resolve",
+    "socket",
+    "wait_for_multiple_events",
+    "wait_for_multiple_events_nowait",
+    *_constants,
+    *_errors,
+]

@@ -40,6 +40,7 @@ class AddressObject:
         "file",
         "handlers",
         "local",
+        "owner",
         "protocol",
         "users",
     )
@@ -51,22 +52,33 @@ class AddressObject:
         self.family = family
         self.local = b""
         self.handlers: list[Callable[..., Any] | None] = [None] * len(EventKind)
+        #: The endpoint that opened the address: its connect and error handlers are the address's.
+        self.owner: Any = None
         #: Endpoints that live on this address: its opener, and those accepted from it.
         self.users = 1
 
     # Requests of the client
 
-    def create(self, local: bytes, *, reuse: bool = False, exclusive: bool = False) -> None:
+    def create(
+        self, local: bytes, *, reuse: bool = False, exclusive: bool = False, implicit: bool = False
+    ) -> None:
         """IRP_MJ_CREATE "Address Open": take ``local`` (zero parts: the transport chooses).
 
         Raises:
           StatusError: the address is taken or not this host's; the object is then spent.
         """
         try:
-            self.local = self.file.open_address(local, reuse=reuse, exclusive=exclusive)
+            self.local = self.file.open_address(
+                local, reuse=reuse, exclusive=exclusive, implicit=implicit
+            )
         except StatusError:
             self.device.live_addresses -= 1
             raise
+        self.file.address = self
+
+    def adopt(self) -> None:
+        """IRP_MJ_CREATE for a file that has its address already."""
+        self.local = self.file.local_address()
         self.file.address = self
 
     def set_event_handler(self, kind: EventKind, handler: Callable[..., Any] | None) -> None:
@@ -112,11 +124,11 @@ class AddressObject:
         answer: tuple[Status, ConnectionObject | None] = handler(self, remote)
         return answer
 
-    def event_disconnect(self, connection: ConnectionObject, flags: int) -> Status:
-        """TDI_EVENT_DISCONNECT: the peer of ``connection`` released or aborted it."""
+    def event_disconnect(self, connection: ConnectionObject, flags: int, reason: Status) -> Status:
+        """TDI_EVENT_DISCONNECT: the peer of ``connection`` released or aborted it, and why."""
         handler = self.handlers[EventKind.DISCONNECT]
         if handler is not None and connection.client is not None:
-            handler(connection.client, flags)
+            handler(connection.client, flags, reason)
         return Status.SUCCESS
 
     def event_error(self, status: Status) -> Status:

@@ -137,12 +137,13 @@ class ConnectionObject:
         self.file = file
         file.connection = self
 
-    def disconnect(self, flags: int, *, final: bool) -> None:
+    def disconnect(self, flags: int, *, final: bool, timeout: float | None = None) -> None:
         """TDI_DISCONNECT: RELEASE ends sending after what is queued, ABORT resets.
 
-        ``final`` says that nobody will use the connection again; ``complete_disconnect`` follows.
+        ``final`` says that nobody will use the connection again, ``timeout`` after how many seconds
+        a release becomes an abort; ``complete_disconnect`` follows.
         """
-        self.file.start_disconnect(flags, final=final)
+        self.file.start_disconnect(flags, final=final, timeout=timeout)
 
     def query_information(self) -> bytes:
         """TDI_QUERY_INFORMATION "Query Address" on an associated connection."""
@@ -175,6 +176,23 @@ class ConnectionObject:
           OSError: the connection has failed.
         """
         return self.file.transmit(data, flags)  # type: ignore[no-any-return]
+
+    def queue_send(self, data: BytesLike) -> int:
+        """TDI_SEND behind earlier ones that are pending; return how many bytes are done at once."""
+        return self.file.queue(data)  # type: ignore[no-any-return]
+
+    def read(self, max_bytes: int, flags: int = 0) -> bytes:
+        """Take bytes that the transport holds already; no request, so never a row (fact S0-28).
+
+        Raises:
+          BlockingIOError: it holds none.
+          OSError: the connection has failed.
+        """
+        return self.file.recv(max_bytes, flags)  # type: ignore[no-any-return]
+
+    def read_into(self, buffer: memoryview, max_bytes: int) -> int:
+        """Take bytes that the transport holds into ``buffer``, as ``read``."""
+        return self.file.recv_into(buffer, max_bytes)  # type: ignore[no-any-return]
 
     def receive(self, capacity: int) -> None:
         """TDI_RECEIVE: room for ``capacity`` bytes after a refusal; ``complete_receive`` follows."""
@@ -244,7 +262,7 @@ class ConnectionObject:
         answer: Status = handler(self.client, flags, data)
         return answer
 
-    def event_disconnect(self, flags: int) -> None:
-        """TDI_EVENT_DISCONNECT: the peer released (FIN) or aborted (RST) the connection."""
+    def event_disconnect(self, flags: int, reason: Status = Status.CONNECTION_RESET) -> None:
+        """TDI_EVENT_DISCONNECT: the peer released the connection, or it is aborted for ``reason``."""
         if self.address is not None:
-            self.address.event_disconnect(self, flags)
+            self.address.event_disconnect(self, flags, reason)

@@ -35,8 +35,10 @@ class TransportFile(Protocol):
     connection: ConnectionObject | None
     address: AddressObject | None
 
-    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool) -> bytes:
+    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
         """Take a local address (packed; zero port and host: chosen). Return the one taken.
+
+        ``implicit``: nobody asked for this address; the transport may choose it at connect.
 
         Raises:
           StatusError: ADDRESS_ALREADY_EXISTS, SHARING_VIOLATION, ACCESS_DENIED or
@@ -48,6 +50,18 @@ class TransportFile(Protocol):
 
     def remote_address(self) -> bytes:
         """Return the packed peer address, ``b""`` when there is none."""
+
+    def has_peer(self) -> bool:
+        """Whether an adopted file is connected."""
+
+    def is_bound(self) -> bool:
+        """Whether an adopted file has a local address."""
+
+    def is_listening(self) -> bool:
+        """Whether an adopted file listens."""
+
+    def as_listener(self) -> TransportFile:
+        """Return the file that goes on for one that listens already."""
 
     def start_listen(self, backlog: int) -> TransportFile:
         """Begin to offer connections to ``address``; return the file that goes on listening.
@@ -73,6 +87,12 @@ class TransportFile(Protocol):
           BlockingIOError: no room at all; nothing was taken, ``connection.send_possible`` follows.
           OSError: the connection has failed.
         """
+
+    def queue(self, data: BytesLike) -> int:
+        """Take all of ``data`` behind what is pending already; as ``transmit`` otherwise."""
+
+    def has_room(self) -> bool:
+        """Whether ``transmit`` would take anything now, as far as is known without asking."""
 
     def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
         """Take bytes that the transport holds; raises BlockingIOError if it holds none."""
@@ -107,18 +127,32 @@ class TransportFile(Protocol):
     def stop_receive(self) -> None:
         """The client wants no more data: what comes is refused or thrown away."""
 
-    def start_disconnect(self, flags: int, *, final: bool) -> None:
+    def start_disconnect(self, flags: int, *, final: bool, timeout: float | None) -> None:
         """End the sending side (RELEASE, after queued sends) or the connection (ABORT).
 
         ``final``: nobody will use the file again, so it also closes itself when that is done.
+        ``timeout``: seconds until a release that is not done becomes an abort; None: the
+        transport's own patience. ABORT completes at once.
         ``connection.complete_disconnect(status)`` follows, perhaps at once.
         """
+
+    def finish_release(self, timeout: float | None) -> None:
+        """Nobody will use the file again, and its release was asked for before: end by itself."""
+
+    def drop_rest(self) -> None:
+        """Forget the bytes of pending sends that have not gone out."""
+
+    def register(self) -> None:
+        """Report readiness from now on, if that was not possible earlier (no Trio run yet)."""
 
     def set_option(self, level: int, option: int, value: int | bytes) -> None:
         """Set a socket option, in the standard library's numbers."""
 
     def get_option(self, level: int, option: int, size: int = 0) -> int | bytes:
         """Return a socket option; an int, or ``size`` bytes."""
+
+    def watch_urgent(self, *, on: bool) -> None:
+        """Urgent data is of interest from now on, or no more (providers that must look for it)."""
 
     def number(self) -> int:
         """Return the descriptor, or a number that stands for one."""

@@ -147,14 +147,20 @@ class TracedAddressObject(AddressObject):
         record.local = self.local
         return record
 
-    def create(self, local: bytes, *, reuse: bool = False, exclusive: bool = False) -> None:
+    def create(
+        self, local: bytes, *, reuse: bool = False, exclusive: bool = False, implicit: bool = False
+    ) -> None:
         try:
-            super().create(local, reuse=reuse, exclusive=exclusive)
+            super().create(local, reuse=reuse, exclusive=exclusive, implicit=implicit)
         except StatusError as error:
             record = self._row("IRP_MJ_CREATE", error.status)
             record.local = local
             _emit(self.device, record)
             raise
+        _emit(self.device, self._row("IRP_MJ_CREATE"))
+
+    def adopt(self) -> None:
+        super().adopt()
         _emit(self.device, self._row("IRP_MJ_CREATE"))
 
     def set_event_handler(self, kind: EventKind, handler: Callable[..., Any] | None) -> None:
@@ -189,7 +195,7 @@ class TracedAddressObject(AddressObject):
         _emit(self.device, record)
         return status, connection
 
-    def event_disconnect(self, connection: ConnectionObject, flags: int) -> Status:
+    def event_disconnect(self, connection: ConnectionObject, flags: int, reason: Status) -> Status:
         # The row comes before the rows that its handler causes (a waiting client gives its
         # objects back in the handler; golden close1-2).
         record = self._row("TDI_EVENT_DISCONNECT")
@@ -197,7 +203,7 @@ class TracedAddressObject(AddressObject):
         record.flags = flags
         record.extra = {"active": connection.active}
         _emit(self.device, record)
-        return super().event_disconnect(connection, flags)
+        return super().event_disconnect(connection, flags, reason)
 
     def event_error(self, status: Status) -> Status:
         answer = super().event_error(status)
@@ -210,7 +216,8 @@ class TracedAddressObject(AddressObject):
         status = super().event_receive_datagram(remote, available, data)
         record = self._row("TDI_EVENT_RECEIVE_DATAGRAM", status)
         record.remote = remote
-        record.length = available
+        # A kernel socket keeps the datagram and did not look how long it is.
+        record.length = self.file.available() if available < 0 else available
         _emit(self.device, record)
         return status
 
@@ -276,7 +283,7 @@ class TracedConnectionObject(ConnectionObject):
     def send(self, data: BytesLike, flags: int) -> int:
         length = data.nbytes if isinstance(data, memoryview) else len(data)
         count = super().send(data, flags)
-        if count == length:
+        if count == length and length:  # a send of nothing is no request
             self._sent_row(length, Status.SUCCESS, flags)
         return count
 

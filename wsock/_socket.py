@@ -1,0 +1,674 @@
+# Sockets: Winsock's calls in three modes, and the only place where a task waits for a socket.
+#
+#   async_socket     on_receive ...                 has a Socket
+#   streams          trio.abc                       have a Socket
+# > socket           the calls                      THIS FILE: what moves data or waits
+#   afd              endpoints                      asked first; says WSAEWOULDBLOCK where one waits
+#
+# The three modes of one socket: ``await sock.recv(n)`` suspends this task only; ``recv_nowait``
+# answers at once; with ``async_select`` or ``event_select`` a message or an event object tells.
+#
+# Rule 1: the waiting form tries the other one first, and is always a checkpoint. A cancelled call
+#         has done nothing, or says in its docstring what it did (ruling B6).
+# Rule 2: one task at a time waits on each direction: trio.BusyResourceError. Closing wakes whoever
+#         waits with WSAEINTR.
+# Rule 3: the nowait calls are the hot path: one call down, nothing else.
+#
+# Sources: the pages of the calls in Microsoft's Winsock reference; Trio's conventions.
+"""Socket: blocking, nonblocking, and asynchronous, on one object."""
+
+from __future__ import annotations
+
+import math
+import socket as std
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+from trio.lowlevel import (
+    Abort,
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
+
+from . import _stack, afd, errors
+from ._socket_control import (
+    RECEIVING,
+    SENDING,
+    SENDING_REST,
+    NetworkEvents,
+    NotificationState,
+    SocketControl,
+)
+from .tdi import addresses
+
+if TYPE_CHECKING:
+    from ._stack import Stack
+
+__all__ = [
+    "NetworkEvents",
+    "NotificationState",
+    "Socket",
+    "from_stdlib_socket",
+    "netstat",
+    "resolve",
+    "socket",
+]
+
+#: ``send_all_nowait`` refuses once more than this would be unsent.
+MAX_UNSENT: Final = 1 << 20
+
+
+class _Waiter:
+    """A task that waits on an endpoint: called once when it is worth another try."""
+
+    __slots__ = ("endpoint", "task")
+
+    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
+        self.endpoint = endpoint
+        self.task = current_task()
+
+    def __call__(self) -> None:
+        reschedule(self.task)
+
+    def abort(self, _: object) -> Abort:
+        self.endpoint.forget_waiter(self)
+        return Abort.SUCCEEDED
+
+
+class Socket(SocketControl):
+    """One socket. Made by ``wsock.socket``; see there and in the module's head for the modes.
+
+    A socket with a selection is kept by its window or event until it is closed or the window ends;
+    one without is closed when nobody refers to it, with a ResourceWarning.
+    """
+
+    __slots__ = ("max_unsent",)
+
+    def __init__(self, endpoint: Any, stack: Stack) -> None:  # noqa: ANN401
+        super().__init__(endpoint, stack)
+        self.max_unsent = MAX_UNSENT
+
+    # Waiting
+
+    async def _wait_receive(self, call: str, *, first: bool = False) -> None:
+        """Wait until a receive or an accept is worth another try."""
+        endpoint = self._endpoint
+        if self._busy & RECEIVING:
+            raise trio.BusyResourceError(f"{call}: another task waits to receive on {self!r}")
+        endpoint.tie()
+        waiter = _Waiter(endpoint)
+        endpoint.wait_receive(waiter, first=first)
+        self._busy |= RECEIVING
+        try:
+            await wait_task_rescheduled(waiter.abort)
+        finally:
+            self._busy &= ~RECEIVING
+        if endpoint.attention & afd.RELEASED:
+            raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
+
+    async def _wait_send(self, call: str, phase: int = 0) -> None:
+        """Wait until a send is worth another try, or something of one is done."""
+        endpoint = self._endpoint
+        if self._busy & SENDING:
+            raise trio.BusyResourceError(f"{call}: another task waits to send on {self!r}")
+        endpoint.tie()
+        waiter = _Waiter(endpoint)
+        endpoint.wait_send(waiter)
+        self._busy |= SENDING | phase
+        try:
+            await wait_task_rescheduled(waiter.abort)
+        finally:
+            self._busy &= ~(SENDING | SENDING_REST)
+        if endpoint.attention & afd.RELEASED:
+            raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
+
+    def _timeout(self, call: str, option: int) -> _TimeOut:
+        milliseconds = self._endpoint.option(std.SOL_SOCKET, option)
+        return _TimeOut(call, self._endpoint, milliseconds)
+
+    # Receiving
+
+    def recv_nowait(self, max_bytes: int, flags: int = 0) -> bytes:
+        """Take what has arrived, up to ``max_bytes``, without waiting.
+
+        The nonblocking ``recv`` of Winsock, and the call that re-enables FD_READ and FD_OOB: also
+        when it raises, the next arrival is reported again; if bytes are left over, the event is
+        posted before this returns. Never a checkpoint.
+
+        Args:
+          max_bytes: upper bound in bytes; 0 takes nothing and gives ``b""``.
+          flags: MSG_PEEK leaves the bytes; MSG_OOB takes the urgent byte alone.
+
+        Returns:
+          1 to ``max_bytes`` bytes in the order sent, or ``b""`` once the peer has ended its side
+          and everything before that has been read. A datagram socket: one datagram.
+
+        Raises:
+          WSAEWOULDBLOCK: nothing has arrived. Wait for FD_READ, or ``await recv()``.
+          WSAECONNRESET, WSAECONNABORTED: the connection is reset; bytes before it come first.
+          WSAENOTCONN: never connected. WSAESHUTDOWN: receiving was shut down.
+          WSAEMSGSIZE: a datagram was cut; ``error.data`` holds what fitted.
+          WSAENOTSOCK: you closed this socket before calling. WSAEINVAL: negative length.
+        """
+        endpoint = self._endpoint
+        if endpoint.type != _STREAM:
+            return self._receive_datagram(max_bytes, flags)[0]
+        return endpoint.recv(max_bytes, flags)  # type: ignore[no-any-return]
+
+    async def recv(self, max_bytes: int, flags: int = 0) -> bytes:
+        """Wait until something has arrived and take it, up to ``max_bytes``.
+
+        As ``recv_nowait``, but waits; bounded by SO_RCVTIMEO. With MSG_WAITALL it waits for the
+        whole length (or the end). Always a checkpoint; cancelled, it has taken nothing (bytes that
+        MSG_WAITALL had gathered are what the next recv gets).
+
+        Raises:
+          WSAEINTR: the socket was closed meanwhile. WSAETIMEDOUT: SO_RCVTIMEO is over.
+          trio.BusyResourceError: another task waits to receive.
+          Else as ``recv_nowait``, without WSAEWOULDBLOCK.
+        """
+        endpoint = self._endpoint
+        if flags or endpoint.type != _STREAM or endpoint.options is not None:
+            return await self._receive_carefully(max_bytes, flags)
+        if endpoint.readable:
+            await checkpoint_if_cancelled()
+            try:
+                data: bytes = endpoint.recv(max_bytes)
+            except errors.WSAEWOULDBLOCK:
+                pass
+            else:
+                await cancel_shielded_checkpoint()
+                return data
+        while True:
+            await self._wait_receive("recv")
+            try:
+                return endpoint.recv(max_bytes)  # type: ignore[no-any-return]
+            except errors.WSAEWOULDBLOCK:
+                continue
+
+    async def _receive_carefully(self, max_bytes: int, flags: int) -> bytes:
+        endpoint = self._endpoint
+        if flags & std.MSG_WAITALL and endpoint.type == _STREAM and max_bytes > 0:
+            flags &= ~std.MSG_WAITALL
+            if not flags:
+                await self._gather(max_bytes)
+        return await self._retry("recv", lambda: self.recv_nowait(max_bytes, flags))
+
+    async def _gather(self, max_bytes: int) -> None:
+        endpoint = self._endpoint
+        with self._timeout("recv", std.SO_RCVTIMEO):
+            endpoint.check_connected("recv")
+            while not endpoint.gather(max_bytes):
+                await self._wait_receive("recv")
+
+    async def _retry(self, call: str, attempt: Any) -> Any:  # noqa: ANN401
+        """Try, and again after each wait, as long as it says WSAEWOULDBLOCK."""
+        await checkpoint_if_cancelled()
+        with self._timeout(call, std.SO_RCVTIMEO):
+            try:
+                result = attempt()
+            except errors.WSAEWOULDBLOCK:
+                pass
+            else:
+                await cancel_shielded_checkpoint()
+                return result
+            while True:
+                await self._wait_receive(call)
+                try:
+                    return attempt()
+                except errors.WSAEWOULDBLOCK:
+                    continue
+
+    def recv_into_nowait(
+        self, buffer: bytearray | memoryview, max_bytes: int = 0, flags: int = 0
+    ) -> int:
+        """Take what has arrived into ``buffer`` (its first ``max_bytes``, 0: all of it).
+
+        Returns:
+          How many bytes; otherwise as ``recv_nowait``.
+        """
+        view = _writable(buffer, max_bytes)
+        endpoint = self._endpoint
+        if endpoint.type == _STREAM:
+            return endpoint.recv_into(view, flags)  # type: ignore[no-any-return]
+        try:
+            data, _ = self._receive_datagram(len(view), flags)
+        except errors.WSAEMSGSIZE as error:
+            cut: bytes = error.data  # type: ignore[attr-defined]
+            view[: len(cut)] = cut
+            raise
+        view[: len(data)] = data
+        return len(data)
+
+    async def recv_into(
+        self, buffer: bytearray | memoryview, max_bytes: int = 0, flags: int = 0
+    ) -> int:
+        """Wait until something has arrived and take it into ``buffer``; as ``recv``."""
+        if flags & std.MSG_WAITALL:
+            view = _writable(buffer, max_bytes)
+            data = await self.recv(len(view), flags)
+            view[: len(data)] = data
+            return len(data)
+        count: int = await self._retry(
+            "recv", lambda: self.recv_into_nowait(buffer, max_bytes, flags)
+        )
+        return count
+
+    def _receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, Any]:
+        endpoint = self._endpoint
+        data, cut, remote = endpoint.recvfrom(max_bytes, flags)
+        address = addresses.unpack(endpoint.family, remote) if remote else None
+        if cut:
+            error = errors.WSAEMSGSIZE("recvfrom", endpoint.state, f"longer than {max_bytes} bytes")
+            error.data = data  # type: ignore[attr-defined]
+            error.address = address  # type: ignore[attr-defined]
+            raise error
+        return data, address
+
+    def recvfrom_nowait(self, max_bytes: int, flags: int = 0) -> tuple[bytes, Any]:
+        """Take one datagram and its sender's address; of a stream the bytes and None.
+
+        Raises:
+          WSAEMSGSIZE: it was longer; ``error.data`` and ``error.address`` hold what fitted, and
+          who sent it; the rest is lost (kept with MSG_PEEK).
+          WSAEINVAL: not bound. WSAECONNRESET: an earlier datagram found no port. Else as
+          ``recv_nowait``.
+        """
+        if self._endpoint.type == _STREAM:
+            return self._endpoint.recv(max_bytes, flags), None
+        return self._receive_datagram(max_bytes, flags)
+
+    async def recvfrom(self, max_bytes: int, flags: int = 0) -> tuple[bytes, Any]:
+        """Wait for one datagram; as ``recvfrom_nowait``. Always a checkpoint."""
+        answer: tuple[bytes, Any] = await self._retry(
+            "recvfrom", lambda: self.recvfrom_nowait(max_bytes, flags)
+        )
+        return answer
+
+    # Sending
+
+    def send_nowait(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """Send all of ``data`` without waiting, or nothing of it.
+
+        While there is any room every byte is taken; what the system does not take at once waits in
+        the endpoint (``unsent``), and until it is gone the next send says WSAEWOULDBLOCK. What was
+        accepted is delivered, also if the socket is closed at once. (By the documentation of send
+        a count below the length is possible; here it does not occur.) Never a checkpoint.
+
+        Returns:
+          ``len(data)`` in bytes.
+
+        Raises:
+          WSAEWOULDBLOCK: no room; FD_WRITE will tell when there is.
+          WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK.
+        """
+        endpoint = self._endpoint
+        if data.__class__ is not bytes:
+            data = _flat(data)
+        if endpoint.type != _STREAM:
+            return endpoint.sendto(data, b"", flags)  # type: ignore[no-any-return]
+        return endpoint.send(data, flags)  # type: ignore[no-any-return]
+
+    def send_all_nowait(self, data: bytes | bytearray | memoryview) -> None:
+        """Take all of ``data``, also behind bytes that still wait; never a checkpoint.
+
+        With nothing unsent it takes any length; with a rest only while ``unsent`` stays within
+        ``max_unsent`` (1 MiB). A slow reader so costs at most that plus one send.
+
+        Raises:
+          WSAENOBUFS: nothing was taken; FD_WRITE will tell when there is room. Else as
+          ``send_nowait``, without WSAEWOULDBLOCK.
+        """
+        self._endpoint.send_more(_flat(data), self.max_unsent)
+
+    async def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """Send all of ``data``; return when it is with the system.
+
+        Always a checkpoint. Cancelled before the first byte it has done nothing; later all of
+        ``data`` counts as accepted and goes on in the background. Bounded by SO_SNDTIMEO.
+
+        Returns:
+          ``len(data)`` in bytes.
+
+        Raises:
+          WSAEINTR: the socket was closed meanwhile; what had not gone out is dropped.
+          WSAETIMEDOUT: SO_SNDTIMEO is over. trio.BusyResourceError: another task sends.
+          Else as ``send_nowait``, without WSAEWOULDBLOCK.
+        """
+        if data.__class__ is not bytes:
+            data = _flat(data)
+        endpoint = self._endpoint
+        if self._busy & SENDING:
+            raise trio.BusyResourceError(f"send: another task sends on {self!r}")
+        if endpoint.options is not None:
+            with self._timeout("send", std.SO_SNDTIMEO):
+                return await self._send(endpoint, data, flags)
+        return await self._send(endpoint, data, flags)
+
+    async def _send(self, endpoint: Any, data: bytes | memoryview, flags: int) -> int:  # noqa: ANN401
+        await checkpoint_if_cancelled()
+        waited = False
+        while True:
+            try:
+                if endpoint.type == _STREAM:
+                    count: int = endpoint.send(data, flags)
+                else:
+                    count = endpoint.sendto(data, b"", flags)
+                break
+            except errors.WSAEWOULDBLOCK:
+                await self._wait_send("send")
+                waited = True
+        while endpoint.unsent > endpoint.send_limit:
+            await self._wait_send("send", SENDING_REST)
+            waited = True
+            if endpoint.reset_code:
+                raise errors.error_class(endpoint.reset_code)("send", endpoint.state)
+        if not waited:
+            await cancel_shielded_checkpoint()
+        return count
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of ``data``; as ``send``, which here never sends less."""
+        await self.send(data)
+
+    def sendto_nowait(
+        self,
+        data: bytes | bytearray | memoryview,
+        address: Any,  # noqa: ANN401
+        flags: int = 0,
+    ) -> int:
+        """Send one datagram to a numeric ``address``; unbound, the socket is bound first.
+
+        A connected stream ignores the address. Never a checkpoint.
+
+        Raises:
+          WSAEMSGSIZE: over 65,507 bytes. WSAEWOULDBLOCK: no room. WSAENOTCONN: no address and no
+          fixed peer. WSAEINVAL: a name (``await sendto`` resolves). WSAESHUTDOWN, WSAENOTSOCK.
+        """
+        endpoint = self._endpoint
+        if endpoint.type == _STREAM:
+            return endpoint.send(_flat(data), flags)  # type: ignore[no-any-return]
+        remote = b"" if address is None else endpoint.packed("sendto", address)
+        return endpoint.sendto(_flat(data), remote, flags)  # type: ignore[no-any-return]
+
+    async def sendto(
+        self,
+        data: bytes | bytearray | memoryview,
+        address: Any,  # noqa: ANN401
+        flags: int = 0,
+    ) -> int:
+        """Send one datagram, waiting for room; names are resolved. Always a checkpoint."""
+        endpoint = self._endpoint
+        if endpoint.type == _STREAM:
+            return await self.send(data, flags)
+        remote = b"" if address is None else await self._resolved("sendto", address)
+        data = _flat(data)
+        await checkpoint_if_cancelled()
+        with self._timeout("sendto", std.SO_SNDTIMEO):
+            while True:
+                try:
+                    count: int = endpoint.sendto(data, remote, flags)
+                except errors.WSAEWOULDBLOCK:
+                    await self._wait_send("sendto")
+                else:
+                    break
+        await cancel_shielded_checkpoint()
+        return count
+
+    # Connecting
+
+    async def connect(self, address: Any) -> None:  # noqa: ANN401
+        """Connect to ``address`` (names are resolved) and wait for the end of it.
+
+        Always a checkpoint. Cancelled, the attempt ends and the socket is closed. A failed attempt
+        leaves the socket open: it may be tried again. A datagram socket gets a fixed peer.
+
+        Raises:
+          WSAECONNREFUSED, WSAETIMEDOUT, WSAENETUNREACH, WSAEHOSTUNREACH, WSAEADDRNOTAVAIL,
+          WSAEALREADY, WSAEISCONN, WSAEINVAL, WSAEINTR, WSAENOTSOCK.
+        """
+        endpoint = self._endpoint
+        endpoint.check_open("connect")
+        try:
+            remote = await self._resolved("connect", address)
+            await checkpoint_if_cancelled()
+            endpoint.connect(remote)
+            if endpoint.type != _STREAM or endpoint.state == "CONNECTED":
+                await cancel_shielded_checkpoint()
+                return
+            while endpoint.state == "CONNECTING":
+                await self._wait_send("connect")
+        except trio.Cancelled:
+            self.close()
+            raise
+        if endpoint.connect_code:
+            code, endpoint.socket_error = endpoint.connect_code, 0
+            text = addresses.show(endpoint.family, remote)
+            raise errors.error_class(code)("connect", endpoint.state, text)
+
+    def connect_ex(self, address: Any) -> int:  # noqa: ANN401
+        """Begin to connect to a numeric ``address``. Never a checkpoint, never raises WSAError.
+
+        Returns:
+          WSAEWOULDBLOCK (10035) when it is under way: FD_CONNECT, or ``await wait_connected()``,
+          tells the end; 0 for a datagram socket, or where it was done at once; else the error.
+        """
+        endpoint = self._endpoint
+        try:
+            endpoint.check_open("connect")
+            endpoint.connect(endpoint.packed("connect", address))
+        except errors.WSAError as error:
+            return error.winerror
+        if endpoint.type != _STREAM or endpoint.state == "CONNECTED":
+            return 0
+        return errors.WSAEWOULDBLOCK.winerror
+
+    async def wait_connected(self) -> None:
+        """Wait until a ``connect_ex`` that is under way has ended; raises what it failed with."""
+        endpoint = self._endpoint
+        await checkpoint_if_cancelled()
+        while endpoint.state == "CONNECTING":
+            await self._wait_send("connect")
+        await cancel_shielded_checkpoint()
+        if endpoint.connect_code > 0:
+            raise errors.error_class(endpoint.connect_code)("connect", endpoint.state)
+
+    async def _resolved(self, call: str, address: Any) -> bytes:  # noqa: ANN401
+        """Return ``address`` packed, its name resolved without blocking the loop."""
+        endpoint = self._endpoint
+        try:
+            return endpoint.packed(call, address)  # type: ignore[no-any-return]
+        except errors.WSAEINVAL:
+            host, port = address[:2]
+        found = await resolve(host, port, family=endpoint.family, type=endpoint.type)
+        return endpoint.packed(call, found[0])  # type: ignore[no-any-return]
+
+    # Accepting
+
+    def accept_nowait(self) -> tuple[Socket, Any]:
+        """Take the connection that has waited longest, without waiting.
+
+        The new socket inherits selection, mode and options (winsock 6). Re-enables FD_ACCEPT.
+        Never a checkpoint.
+
+        Returns:
+          The new socket and the peer's address.
+
+        Raises:
+          WSAEWOULDBLOCK: nobody waits. WSAEINVAL: not listening. WSAEOPNOTSUPP: a datagram
+          socket. WSAEMFILE: out of descriptors; FD_ACCEPT comes again. WSAENOTSOCK.
+        """
+        listener = self._endpoint
+        if listener.type != _STREAM:
+            listener.check_open("accept")
+            raise errors.WSAEOPNOTSUPP("accept", listener.state, "a datagram socket")
+        endpoint = listener.accept()
+        accepted = Socket(endpoint, self.stack)
+        if listener.target is not None:
+            endpoint.inherit(listener, accepted)
+        endpoint.begin()
+        return accepted, addresses.unpack(endpoint.family, endpoint.connection.remote)
+
+    async def accept(self) -> tuple[Socket, Any]:
+        """Wait for a client and take it; as ``accept_nowait``.
+
+        Always a checkpoint; cancelled, it has taken nobody. Bounded by SO_RCVTIMEO.
+
+        Raises:
+          WSAEINTR: the listener was closed meanwhile. trio.BusyResourceError: another task waits.
+        """
+        answer: tuple[Socket, Any] = await self._retry("accept", self.accept_nowait)
+        return answer
+
+    # The end
+
+    async def aclose(self) -> None:
+        """Close; with SO_LINGER and seconds wait so long for the bytes that are unsent.
+
+        Always closes, also when cancelled (then what is unsent is reset away). A checkpoint.
+        """
+        endpoint = self._endpoint
+        seconds = endpoint.linger
+        self.close()
+        if seconds and endpoint.state == "CLOSING":
+            try:
+                while endpoint.state == "CLOSING":
+                    waiter = _Waiter(endpoint)
+                    endpoint.wait_send(waiter)
+                    await wait_task_rescheduled(waiter.abort)
+            except trio.Cancelled:
+                endpoint.abort_now()
+                raise
+        else:
+            await trio.lowlevel.checkpoint()
+
+
+class _TimeOut:
+    """SO_RCVTIMEO or SO_SNDTIMEO around a waiting call: costs nothing where none is set."""
+
+    __slots__ = ("call", "endpoint", "scope", "seconds")
+
+    def __init__(self, call: str, endpoint: Any, milliseconds: int) -> None:  # noqa: ANN401
+        self.call = call
+        self.endpoint = endpoint
+        self.seconds = milliseconds / 1000 if milliseconds else math.inf
+        self.scope: trio.CancelScope | None = None
+
+    def __enter__(self) -> None:
+        if self.seconds != math.inf:
+            self.scope = trio.move_on_after(self.seconds)
+            self.scope.__enter__()
+
+    def __exit__(self, *failure: object) -> bool:
+        if self.scope is None:
+            return False
+        swallowed = self.scope.__exit__(*failure)
+        if self.scope.cancelled_caught:
+            raise errors.WSAETIMEDOUT(self.call, self.endpoint.state)
+        return bool(swallowed)
+
+
+_STREAM: Final = std.SOCK_STREAM
+
+
+def _flat(data: bytes | bytearray | memoryview) -> bytes | memoryview:
+    """Return a flat view of bytes (or the bytes themselves)."""
+    if isinstance(data, bytes):
+        return data
+    view = memoryview(data)
+    return view if view.ndim == 1 and view.format == "B" else view.cast("B")
+
+
+def _writable(buffer: bytearray | memoryview, max_bytes: int) -> memoryview:
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError("recv_into: the buffer is read only")
+    if view.ndim != 1 or view.format != "B":
+        view = view.cast("B")
+    if max_bytes < 0 or max_bytes > len(view):
+        raise ValueError(f"recv_into: max_bytes {max_bytes}, but the buffer has {len(view)}")
+    return view[:max_bytes] if max_bytes else view
+
+
+def socket(
+    family: int = std.AF_INET,
+    type: int = std.SOCK_STREAM,  # noqa: A002
+    proto: int = 0,
+    *,
+    fileno: int | None = None,
+    stack: Stack | None = None,
+) -> Socket:
+    """Make a socket, in the standard library's numbers.
+
+    Args:
+      family, type, proto: as in ``socket.socket``; 0 as type or protocol takes the other's.
+      fileno: adopt this open descriptor (family, type and protocol are then its own).
+      stack: the host to live on; by default the current one (``with host:``), else the machine.
+
+    Raises:
+      WSAEAFNOSUPPORT, WSAESOCKTNOSUPPORT, WSAEPROTONOSUPPORT: there is no such socket.
+      WSAEMFILE, WSAENOBUFS: out of descriptors or memory. WSAENOTSOCK: ``fileno`` is no socket.
+    """
+    if stack is None:
+        stack = _stack.current_stack()
+    if fileno is not None:
+        return _adopt(stack, fileno)
+    return Socket(stack.open(int(family), int(type), int(proto)), stack)
+
+
+def from_stdlib_socket(sock: std.socket, *, stack: Stack | None = None) -> Socket:
+    """Take over a socket of the standard library: bound, listening or connected as it is.
+
+    ``sock`` is detached: it must not be used afterwards.
+    """
+    if stack is None:
+        stack = _stack.current_stack()
+    return _adopt(stack, sock.detach())
+
+
+def _adopt(stack: Stack, descriptor: int) -> Socket:
+    try:
+        probe = std.socket(fileno=descriptor)
+    except OSError as error:
+        raise errors.WSAENOTSOCK("socket", "", f"descriptor {descriptor}: {error}") from None
+    family, kind, proto = int(probe.family), int(probe.type), probe.proto
+    probe.detach()
+    file = stack.provider.adopt(descriptor, family, kind, proto)
+    endpoint = stack.endpoint(family, kind, proto, file)
+    sock = Socket(endpoint, stack)
+    afd.adopt(endpoint)
+    return sock
+
+
+async def resolve(
+    host: str | None,
+    port: int | str,
+    *,
+    family: int = 0,
+    type: int = std.SOCK_STREAM,  # noqa: A002
+    proto: int = 0,
+    flags: int = 0,
+) -> list[Any]:
+    """Resolve a name without blocking the loop. A checkpoint.
+
+    Returns:
+      Addresses, best first, in the form that ``connect`` and ``bind`` take.
+
+    Raises:
+      WSAHOST_NOT_FOUND, WSATRY_AGAIN, WSANO_RECOVERY, WSANO_DATA: by what the resolver says.
+    """
+    try:
+        found = await trio.socket.getaddrinfo(host, port, family, type, proto, flags)
+    except std.gaierror as error:
+        raise errors.error_class(errors.code_from_gaierror(error.errno or 0))(
+            "resolve", "", f"{host!r}, {port!r}: {error.strerror}"
+        ) from None
+    return [entry[4] for entry in found]
+
+
+def netstat() -> list[dict[str, Any]]:
+    """Return one dictionary per open socket of the current stack, for people and logs."""
+    return _stack.current_stack().netstat()

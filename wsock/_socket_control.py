@@ -1,0 +1,357 @@
+# What a socket does without moving data: names, options, selections, the end.
+#
+#   async_socket     on_receive ...                 has a Socket
+# > socket           the calls                      THIS FILE: the calls that never wait
+#   afd              endpoints                      asked by every one of them
+#
+# Rule 1: nothing here is a checkpoint.
+# Rule 2: addresses are the standard library's tuples here, packed below. Plain functions take
+#         numeric addresses alone; names are resolved by the calls that may wait (ruling B15).
+# Rule 3: a socket is tied to a Trio run by its first wait, selection or registration (ruling B16).
+"""The part of Socket that controls: bind, listen, options, selections, close."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+import trio
+
+from . import _handles, afd, errors
+from .constants import FD, FIONBIO, FIONREAD, SIOCATMARK
+from .tdi import addresses
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._event import Event
+    from ._stack import Stack
+    from ._window import Window
+
+__all__ = ["NetworkEvents", "NotificationState", "SocketControl"]
+
+
+class NetworkEvents(NamedTuple):
+    """What WSAEnumNetworkEvents took: the events, and each one's error code (0 for success)."""
+
+    events: FD
+    errors: dict[FD, int]
+
+
+class NotificationState(NamedTuple):
+    """Where one event of one socket stands; a row of ``Socket.notifications()``.
+
+    ``state`` is "idle" (armed, its condition does not hold), "due" (armed and true: it is being
+    reported, or would be if it were selected), or "disabled" (reported; ``re_enabled_by`` says
+    which call arms it again).
+    """
+
+    event: FD
+    selected: bool
+    condition: bool
+    state: str
+    re_enabled_by: str
+
+
+class SocketControl:
+    """The calls of a socket that never wait."""
+
+    __slots__ = ("__weakref__", "_busy", "_endpoint", "data", "handler", "stack")
+
+    def __init__(self, endpoint: Any, stack: Stack) -> None:  # noqa: ANN401
+        self._endpoint = endpoint
+        self.stack = stack
+        self._busy = 0
+        #: A slot for the program; None at first.
+        self.data: Any = None
+        #: Who serves this socket's messages under ``Window.run()``: an AsyncSocket, or None.
+        self.handler: Any = None
+
+    # What it is
+
+    @property
+    def family(self) -> int:
+        """The address family, as in the standard library."""
+        return self._endpoint.family  # type: ignore[no-any-return]
+
+    @property
+    def type(self) -> int:
+        """The type, as in the standard library."""
+        return self._endpoint.type  # type: ignore[no-any-return]
+
+    @property
+    def proto(self) -> int:
+        """The protocol, as in the standard library."""
+        return self._endpoint.protocol  # type: ignore[no-any-return]
+
+    @property
+    def state(self) -> str:
+        """OPEN, BOUND, LISTENING, CONNECTING, CONNECTED, CLOSING or CLOSED."""
+        return self._endpoint.state  # type: ignore[no-any-return]
+
+    @property
+    def closed(self) -> bool:
+        """Whether this socket was closed (or detached) here."""
+        return bool(self._endpoint.attention & afd.RELEASED)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes accepted by sends and not yet with the system."""
+        return self._endpoint.unsent  # type: ignore[no-any-return]
+
+    @property
+    def handle(self) -> int:
+        """The SOCKET number in this Trio run: a multiple of 4, given at first use, never reused."""
+        return _handles.handle_of(self)
+
+    def fileno(self) -> int:
+        """Return the descriptor (on a virtual network a number that stands for one); -1 closed."""
+        return -1 if self.closed else int(self._endpoint.file.number())
+
+    def __repr__(self) -> str:
+        endpoint = self._endpoint
+        if self.closed:
+            return f"<Socket {endpoint.state}>"
+        local, remote = endpoint.shown_addresses()
+        parts = [endpoint.state, local or "unbound"]
+        if remote:
+            parts.append(f"<-> {remote}")
+        if endpoint.unsent:
+            parts.append(f"{endpoint.unsent} bytes unsent")
+        return f"<Socket {' '.join(parts)}>"
+
+    # Names
+
+    def bind(self, address: Any) -> None:  # noqa: ANN401
+        """Give the socket a local address; port 0 and host 0.0.0.0 leave the choice to the system.
+
+        Args:
+          address: ``(host, port)`` with a numeric host; "" is the wildcard.
+
+        Raises:
+          WSAEINVAL: bound already, or no numeric address. WSAEADDRINUSE, WSAEACCES,
+          WSAEADDRNOTAVAIL, WSAEFAULT, WSAENOTSOCK.
+        """
+        endpoint = self._endpoint
+        endpoint.check_open("bind")
+        endpoint.bind(endpoint.packed("bind", _with_wildcard(endpoint.family, address)))
+
+    def listen(self, backlog: int = 128) -> None:
+        """Wait for connections: ``backlog`` connection objects (1 to 200) are made at once.
+
+        The kernel gets the backlog as given. Again: only the pool is adjusted.
+
+        Raises:
+          WSAEINVAL: not bound. WSAEISCONN: connected. WSAEOPNOTSUPP: a datagram socket.
+        """
+        endpoint = self._endpoint
+        endpoint.check_open("listen")
+        if not isinstance(endpoint, afd.StreamEndpoint):
+            raise errors.WSAEOPNOTSUPP("listen", endpoint.state, "a datagram socket")
+        endpoint.listen(backlog)
+        if _in_trio():
+            endpoint.tie()
+
+    def getsockname(self) -> Any:  # noqa: ANN401
+        """Return the local address; WSAEINVAL while the socket is not bound."""
+        return addresses.unpack(self._endpoint.family, self._endpoint.getsockname())
+
+    def getpeername(self) -> Any:  # noqa: ANN401
+        """Return the peer's address, also after a reset; WSAENOTCONN without one."""
+        return addresses.unpack(self._endpoint.family, self._endpoint.getpeername())
+
+    # Options
+
+    def setsockopt(self, level: int, option: int, value: int | bytes | tuple[int, int]) -> None:
+        """Set an option, by the standard library's numbers, with Winsock's meaning.
+
+        SO_LINGER takes ``struct.pack("ii", on, seconds)`` or the tuple; SO_RCVTIMEO and SO_SNDTIMEO
+        take milliseconds and bound the waiting calls (WSAETIMEDOUT). SO_EXCLUSIVEADDRUSE and
+        SO_DONTLINGER are wsock's.
+
+        Raises:
+          WSAENOPROTOOPT: unknown or read only. WSAEINVAL, WSAEFAULT: the value does not fit.
+        """
+        afd.set_option(self._endpoint, level, option, value)
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        """Return an option: as it was set, not as the system rounds it. SO_LINGER is 8 bytes."""
+        return afd.get_option(self._endpoint, level, option, size)
+
+    def ioctl(self, command: int, value: int = 0) -> int:
+        """ioctlsocket: FIONBIO, FIONREAD or SIOCATMARK.
+
+        Returns:
+          FIONREAD: bytes that can be received now. SIOCATMARK: 1 unless urgent data is unread
+          ahead. FIONBIO: 0.
+
+        Raises:
+          WSAEINVAL: FIONBIO 0 while a selection is in force. WSAEOPNOTSUPP: another command.
+        """
+        endpoint = self._endpoint
+        endpoint.check_open("ioctlsocket")
+        if command == FIONBIO:
+            if not value and endpoint.mask:
+                raise errors.WSAEINVAL("ioctlsocket", endpoint.state, "a selection is in force")
+            endpoint.nonblocking = bool(value)
+            return 0
+        if command == FIONREAD:
+            return int(endpoint.unread())
+        if command == SIOCATMARK and isinstance(endpoint, afd.StreamEndpoint):
+            return int(endpoint.at_mark())
+        raise errors.WSAEOPNOTSUPP("ioctlsocket", endpoint.state, f"command {command:#x}")
+
+    # Selections
+
+    def async_select(self, window: Window | None, message: int, events: int) -> None:
+        """WSAAsyncSelect: have ``events`` of this socket posted to ``window`` as ``message``.
+
+        Replaces any earlier selection. What holds already is posted now. ``events`` 0 cancels
+        (then ``window`` may be None). The socket becomes nonblocking.
+
+        Raises:
+          WSAEINVAL: events without a window, or a window that has ended. WSAENOTSOCK.
+        """
+        self._select("WSAAsyncSelect", window, message, events)
+
+    def event_select(self, event: Event | None, events: int) -> None:
+        """WSAEventSelect: record ``events`` of this socket and set ``event`` when one happens.
+
+        Replaces any earlier selection; ``events`` 0 cancels (then ``event`` may be None). The
+        socket becomes nonblocking. ``enum_network_events`` takes what was recorded.
+
+        Raises:
+          WSAEINVAL: events without an event object. WSAENOTSOCK.
+        """
+        self._select("WSAEventSelect", event, 0, events)
+
+    def _select(self, call: str, target: Any, message: int, events: int) -> None:  # noqa: ANN401
+        endpoint = self._endpoint
+        endpoint.check_open(call)
+        if events and target is None:
+            raise errors.WSAEINVAL(call, endpoint.state, "events are selected, but nobody is told")
+        if target is not None and getattr(target, "closed", False):
+            raise errors.WSAEINVAL(call, endpoint.state, f"{target!r} has ended")
+        if not _in_trio():
+            raise RuntimeError(f"{call}: call it from the thread of a Trio run, inside that run")
+        endpoint.tie()
+        endpoint.nonblocking = True
+        endpoint.select(target if events else None, message, events, self if events else None)
+
+    def enum_network_events(self, event: Event | None = None) -> NetworkEvents:
+        """WSAEnumNetworkEvents: take what was recorded since the last time.
+
+        Args:
+          event: is reset at the same moment, also if it is another one than the selected.
+
+        Raises:
+          WSAENOTSOCK: the socket is closed; then nothing is taken or reset.
+        """
+        self._endpoint.check_open("WSAEnumNetworkEvents")
+        events, codes = self._endpoint.enumerate_events()
+        if event is not None:
+            event.reset()
+        return NetworkEvents(FD(events), {FD(bit): code for bit, code in codes.items()})
+
+    def notifications(self) -> list[NotificationState]:
+        """Say for each event whether it is selected, true, and armed: why is no message coming?"""
+        rows = []
+        for bit, selected, condition, armed in self._endpoint.notification_states():
+            state = "disabled" if not armed else "due" if condition else "idle"
+            rows.append(
+                NotificationState(FD(bit), selected, condition, state, afd.RE_ENABLED_BY[bit])
+            )
+        return rows
+
+    # The end
+
+    def shutdown(self, how: int) -> None:
+        """End sending (SD_SEND 1: after what was accepted), receiving (SD_RECEIVE 0), both (2).
+
+        Raises:
+          WSAENOTCONN: not connected. WSAEINVAL: another direction. WSAENOTSOCK.
+        """
+        self._endpoint.shutdown(how)
+
+    def close(self) -> None:
+        """closesocket: never waits, never fails; closing twice is fine.
+
+        What was accepted by sends is still sent (SO_LINGER with seconds bounds that; with 0
+        seconds the connection is reset). Who waits on this socket gets WSAEINTR.
+        """
+        endpoint = self._endpoint
+        if not endpoint.attention & afd.RELEASED:
+            if self._busy & SENDING_REST:
+                endpoint.interrupt_send()
+            endpoint.close()
+
+    def detach(self) -> int:
+        """Give the open descriptor away; this socket is closed.
+
+        Raises:
+          WSAEINVAL: bytes are unsent. WSAENOTSOCK: closed already.
+        """
+        return int(self._endpoint.give_away())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,  # type: ignore[valid-type]  # the property ``type``
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Socket belongs to a process and a Trio run; it does not pickle")
+
+    def __del__(self) -> None:
+        endpoint = getattr(self, "_endpoint", None)
+        if endpoint is None or endpoint.attention & afd.RELEASED:
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        close_collected(endpoint)
+
+
+#: Bits of ``_busy``: which directions a task waits on.
+RECEIVING: Final = 1
+SENDING: Final = 2
+SENDING_REST: Final = 4
+
+
+def close_collected(endpoint: Any) -> None:  # noqa: ANN401
+    """Close an endpoint whose socket nobody refers to; in the loop's thread (ruling B16)."""
+    reactor = getattr(endpoint.file, "reactor", None)
+    token = getattr(reactor, "token", None)
+    if token is None or _is_current(token):
+        endpoint.close()
+        return
+    try:
+        token.run_sync_soon(endpoint.close)
+    except trio.RunFinishedError:
+        endpoint.close()
+
+
+def _is_current(token: trio.lowlevel.TrioToken) -> bool:
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
+
+
+def _in_trio() -> bool:
+    try:
+        trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _with_wildcard(family: int, address: Any) -> Any:  # noqa: ANN401
+    """Read an empty host as the wildcard, as the standard library does."""
+    if isinstance(address, tuple) and address and address[0] == "":
+        host = "::" if family == addresses.AF_INET6 else "0.0.0.0"
+        return (host, *address[1:])
+    return address

@@ -1,0 +1,426 @@
+# The endpoint: what Winsock knows of one socket, whatever its type.
+#
+#   window, event    messages, event objects        who is told, and how
+#   socket           recv, send, accept             where tasks wait; the only caller of this layer
+# > afd              state, buffers, FD_ record     THIS FILE: what stream and datagram share
+#   tdi              addresses, connections         asked by requests, heard through handlers
+#
+# Rule 1: nothing here waits. A caller that must wait leaves a plain callable with ``wait_...`` and
+#         is called once when it is worth looking again; waiters are served first come, first
+#         served (ruling B5).
+# Rule 2: a failed call raises the WSAError of Winsock; what tdi and the transport say
+#         (StatusError, OSError) never leaves this layer.
+# Rule 3: errno, descriptors and epoll are below, tasks are above; neither has a name here.
+#
+# Memory: an idle connection of a server is one Socket, one StreamEndpoint, one connection object
+# and one file, so what most sockets never use (options, codes, buffers) is None until used.
+"""The base of stream and datagram endpoints."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from .. import errors
+from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
+from ..tdi import STATUS_TO_WSA, EventKind, Status, StatusError, addresses
+from .notify import Notifier
+from .states import NOT_CONNECTED, OPEN, RELEASED, RUN_OVER, TRANSITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..tdi import AddressObject, Device
+    from .states import State, Trigger
+
+__all__ = ["Endpoint", "EndpointHost"]
+
+FD_READ_OOB: Final = FD_READ | FD_OOB
+
+
+class EndpointHost(Protocol):
+    """What an endpoint asks of the stack that it lives on."""
+
+    device: Device
+    windows_rules: bool
+    #: Bytes that a fresh socket may have unread before flow control (eager providers).
+    default_receive_buffer: int
+    default_send_buffer: int
+
+    def opened(self, endpoint: Endpoint) -> None:
+        """``endpoint`` exists: count it and show it in netstat."""
+
+    def given_back(self, endpoint: Endpoint) -> None:
+        """Nothing of ``endpoint`` is left, neither here nor in the transport."""
+
+
+class Endpoint(Notifier):
+    """State and notification record of one socket.
+
+    Args:
+      host: the stack.
+      family, protocol: of the socket, in the standard library's numbers.
+      file: the transport's half.
+    """
+
+    __slots__ = (
+        "address",
+        "attention",
+        "connection",
+        "exclusive",
+        "family",
+        "file",
+        "host",
+        "linger",
+        "nonblocking",
+        "options",
+        "pool",
+        "protocol",
+        "readable",
+        "reset_code",
+        "reuse",
+        "rx",
+        "rx_count",
+        "rx_refused",
+        "send_limit",
+        "send_waiters",
+        "socket_error",
+        "state",
+        "unsent",
+        "waiters",
+    )
+
+    type: ClassVar[int]
+
+    # Any: see ConnectionObject; a None check for every message would be paid by everyone.
+    connection: Any
+    file: Any
+
+    def __init__(self, host: EndpointHost, family: int, protocol: int, file: Any) -> None:  # noqa: ANN401
+        super().__init__(windows_rules=host.windows_rules)
+        self.host = host
+        self.family = family
+        self.protocol = protocol
+        self.file = file
+        self.address: AddressObject | None = None
+        self.connection = None
+        self.state: State = OPEN
+        self.attention = NOT_CONNECTED
+        self.nonblocking = False
+        #: Worth a system call: false only after a short read or a would-block (design 3).
+        self.readable = True
+        #: Bytes accepted and not yet done with below.
+        self.unsent = 0
+        #: A send is taken while ``unsent`` is not above this.
+        self.send_limit = 0
+        self.rx: deque[Any] | None = None
+        self.rx_count = 0
+        self.rx_refused = False
+        self.waiters: deque[Any] | None = None
+        self.send_waiters: deque[Any] | None = None
+        #: Why the connection is reset, as a WSA code; 0 while it is not.
+        self.reset_code = 0
+        #: SO_ERROR: the reason of a failed nonblocking connect.
+        self.socket_error = 0
+        #: SO_LINGER: None is off, else seconds.
+        self.linger: int | None = None
+        self.reuse = False
+        self.exclusive = False
+        self.options: dict[tuple[int, int], Any] | None = None
+        #: The places of a listening socket.
+        self.pool: Any = None
+        host.opened(self)
+
+    def __repr__(self) -> str:
+        local, remote = self.shown_addresses()
+        peer = f" <-> {remote}" if remote else ""
+        return f"<{type(self).__name__} {self.state} {local or 'unbound'}{peer}>"
+
+    # States
+
+    def step(self, trigger: Trigger) -> None:
+        """Walk one step of TRANSITIONS."""
+        self.state = TRANSITIONS[self.state, trigger]
+
+    def check_open(self, call: str) -> None:
+        """Raise WSAENOTSOCK once the application has closed the socket.
+
+        Raises RuntimeError where the Trio run that moved the socket's bytes is over.
+        """
+        if self.attention & RUN_OVER and not self.attention & RELEASED:
+            raise RuntimeError(f"{call}: the Trio run that this socket belonged to has ended")
+        if self.attention & RELEASED:
+            raise errors.WSAENOTSOCK(call, self.state, "the socket is closed")
+
+    def failure(self, call: str, error: StatusError | Status | OSError) -> errors.WSAError:
+        """Return the WSAError for what the transport answered."""
+        if isinstance(error, OSError):
+            code = errors.code_from_errno(error.errno or 0)
+        else:
+            status = error.status if isinstance(error, StatusError) else error
+            code = STATUS_TO_WSA.get(status, errors.WSAEINVAL.winerror)
+        return errors.error_class(code)(call, self.state)
+
+    # Options
+
+    def option(self, level: int, option: int) -> Any:  # noqa: ANN401
+        """Return the value that the program set for an option, 0 if it set none."""
+        return self.options.get((level, option), 0) if self.options is not None else 0
+
+    # Addresses
+
+    def packed(self, call: str, address: Any) -> bytes:  # noqa: ANN401
+        """Return ``address`` packed, or raise what Winsock answers to a bad one."""
+        try:
+            return addresses.pack(self.family, address)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise errors.WSAEFAULT(
+                call, self.state, f"{address!r} is no address: {error}"
+            ) from None
+        except OSError:
+            raise errors.WSAEINVAL(
+                call,
+                self.state,
+                f"{address!r} is no numeric address of this family; await wsock.resolve(...) first",
+            ) from None
+
+    def bind(self, local: bytes, *, implicit: bool = False) -> None:
+        """Open an address object and register the handlers (bind; fact S0-10).
+
+        ``implicit``: connect or sendto needs some address; the transport may choose later.
+        """
+        self.check_open("bind")
+        if self.state != OPEN:
+            raise errors.WSAEINVAL("bind", self.state, "the socket is bound already")
+        address = self.host.device.open_address(self.file, self.protocol_type(), self.family)
+        try:
+            address.create(local, reuse=self.reuse, exclusive=self.exclusive, implicit=implicit)
+        except StatusError as error:
+            raise self.bind_failure(error.status) from None
+        self.address = address
+        for kind, handler in self.handlers():
+            address.set_event_handler(kind, handler)
+        address.query_information()
+        self.step("bind")
+
+    def open_existing_address(self) -> None:
+        """Make the address object of a file that is bound already (adopting)."""
+        address = self.host.device.open_address(self.file, self.protocol_type(), self.family)
+        address.adopt()
+        address.owner = self
+        self.address = address
+        for kind, handler in self.handlers():
+            address.set_event_handler(kind, handler)
+        address.query_information()
+        self.step("bind")
+
+    def bind_failure(self, status: Status) -> errors.WSAError:
+        """Return the WSAError of a refused address."""
+        return self.failure("bind", status)
+
+    def handlers(self) -> tuple[tuple[EventKind, Callable[..., Any]], ...]:
+        """The event handlers to register on an address, in order."""
+        return ()
+
+    def protocol_type(self) -> int:
+        """The protocol of the address object: TCP and UDP are named by the socket's type."""
+        return self.type
+
+    def getsockname(self) -> bytes:
+        """Return the packed local address; WSAEINVAL while there is none."""
+        self.check_open("getsockname")
+        if self.state == OPEN:
+            raise errors.WSAEINVAL("getsockname", self.state, "the socket is not bound")
+        return self.local_address()
+
+    def local_address(self) -> bytes:
+        """Return the packed local address as the transport knows it, ``b""`` for none."""
+        if self.connection is not None and self.connection.local:
+            return self.connection.local  # type: ignore[no-any-return]
+        try:
+            local: bytes = self.file.local_address()
+        except OSError:  # the transport forgot it: after a reset, say
+            return self.address.local if self.address is not None else b""
+        if self.connection is not None:
+            self.connection.local = local
+        return local
+
+    def peer_address(self) -> bytes:
+        """Return the packed peer address, ``b""`` for none."""
+        return b""
+
+    def shown_addresses(self) -> tuple[str, str]:
+        """Return local and peer address as text, for people."""
+        local = b"" if self.state == OPEN else self.local_shown()
+        return addresses.show(self.family, local), addresses.show(self.family, self.peer_address())
+
+    def local_shown(self) -> bytes:
+        """The local address without asking anything that may fail."""
+        try:
+            return self.local_address()
+        except (OSError, StatusError):
+            return b""
+
+    # Who waits
+
+    def wait_receive(self, waiter: Any, *, first: bool = False) -> None:  # noqa: ANN401
+        """Have ``waiter`` called once when a receive (or an accept) is worth another try."""
+        queue = self.waiters
+        if queue is None:
+            queue = self.waiters = deque()
+        if first:
+            queue.appendleft(waiter)
+        else:
+            queue.append(waiter)
+
+    def wait_send(self, waiter: Any, *, first: bool = False) -> None:  # noqa: ANN401
+        """Have ``waiter`` called once when a send is worth another try, or a connect has ended."""
+        queue = self.send_waiters
+        if queue is None:
+            queue = self.send_waiters = deque()
+        if first:
+            queue.appendleft(waiter)
+        else:
+            queue.append(waiter)
+
+    def forget_waiter(self, waiter: Any) -> None:  # noqa: ANN401
+        """``waiter`` does not want to be called any more (it was cancelled)."""
+        for queue in (self.waiters, self.send_waiters):
+            if queue is not None and waiter in queue:
+                queue.remove(waiter)
+        self._drop_empty_queues()
+
+    def _drop_empty_queues(self) -> None:
+        if not self.waiters:
+            self.waiters = None
+        if not self.send_waiters:
+            self.send_waiters = None
+
+    def wake_receiver(self) -> bool:
+        """Call the first waiting receiver; whether there was one."""
+        queue = self.waiters
+        if queue is None:
+            return False
+        waiter = queue.popleft()
+        if not queue:
+            self.waiters = None
+        waiter()
+        return True
+
+    def wake_sender(self) -> bool:
+        """Call the first waiting sender; whether there was one."""
+        queue = self.send_waiters
+        if queue is None:
+            return False
+        waiter = queue.popleft()
+        if not queue:
+            self.send_waiters = None
+        waiter()
+        return True
+
+    def wake_all(self) -> None:
+        """Call everybody: closed, reset, or the peer is gone."""
+        while self.wake_receiver():
+            pass
+        while self.wake_sender():
+            pass
+
+    # Conditions, as far as every type has them
+
+    def condition(self, bit: int) -> bool:
+        """Whether what ``bit`` stands for is true now."""
+        if self.attention & RELEASED:
+            return False
+        if bit == FD_READ:
+            return self.can_receive()
+        if bit == FD_WRITE:
+            return self.can_send()
+        if bit == FD_CONNECT:
+            return self.connect_code >= 0
+        if bit == FD_OOB:
+            return self.has_urgent()
+        if bit == FD_ACCEPT:
+            return self.pool is not None and bool(self.pool.pending)
+        return bit == FD_CLOSE and self.is_closed_by_peer()
+
+    def close_code(self) -> int:
+        """The error code that FD_CLOSE carries: Windows says aborted for a reset, its page reset."""
+        if self.reset_code == errors.WSAECONNRESET.winerror and self.windows_rules:
+            return errors.WSAECONNABORTED.winerror
+        return self.reset_code
+
+    def can_receive(self) -> bool:
+        """FD_READ's condition."""
+        return False
+
+    def can_send(self) -> bool:
+        """FD_WRITE's condition at a selection: connected (or a datagram socket) with room."""
+        return False
+
+    def has_urgent(self) -> bool:
+        """FD_OOB's condition."""
+        return False
+
+    def is_closed_by_peer(self) -> bool:
+        """FD_CLOSE's condition."""
+        return False
+
+    def fills(self) -> tuple[int, int, int, int]:
+        """Bytes buffered for receiving and sending, free and pending places of the pool."""
+        pool = self.pool
+        if pool is None:
+            return self.rx_count, self.unsent, 0, 0
+        return self.rx_count, self.unsent, len(pool.free), len(pool.pending)
+
+    def on_run_over(self) -> None:
+        """The Trio run that moved the bytes has ended: close works, all else is an error (B16)."""
+        self.attention |= RUN_OVER
+
+    # What the transport says of the address as a whole
+
+    def on_error(self, status: Status) -> None:
+        """TDI_EVENT_ERROR: by default it concerns nobody."""
+
+    def give_back_address(self) -> None:
+        """This endpoint is done with its address; the last user ends the object (NOTES R10)."""
+        address, self.address = self.address, None
+        if address is None:
+            return
+        address.users -= 1
+        if address.users == 0:
+            for kind, _ in self.handlers():
+                address.set_event_handler(kind, None)
+            address.cleanup()
+
+    def tie(self) -> None:
+        """Have the transport report from now on: a wait or a selection needs it (B16)."""
+        if self.state != OPEN:
+            self.file.register()
+
+    def finish(self) -> None:
+        """The last step: nothing of this endpoint is left below."""
+        self.step("given back")
+        self.wake_all()
+        self.host.given_back(self)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what netstat shows of this endpoint."""
+        local, remote = self.shown_addresses()
+        unread = 0
+        if self.state not in {OPEN, "CLOSED", "LISTENING"}:
+            unread = self.unread()
+        return {
+            "state": self.state,
+            "local": local,
+            "remote": remote,
+            "unread": unread,
+            "unsent": self.unsent,
+            "mask": self.mask,
+            "target": self.target.kind if self.target is not None else None,
+            "receive_waiters": len(self.waiters or ()),
+            "send_waiters": len(self.send_waiters or ()),
+        }
+
+    def unread(self) -> int:
+        """Return how many bytes could be received now (FIONREAD)."""
+        return self.rx_count

@@ -1,0 +1,218 @@
+# Which event is pending, and what re-enables it: the rules of WSAAsyncSelect and WSAEventSelect.
+#
+#   window, event    messages, event objects        targets: they are told, they decide nothing
+#   socket           recv, send, accept             where tasks wait
+# > afd              buffers, FD_ record            THIS FILE: armed, record, mask, conditions
+#   tdi              addresses, connections         says what happened
+#
+# Rule 1: a bit is *reported* when it is armed and its condition holds. Reporting takes it out of
+#         ``armed``; in message mode the target posts a message, in event mode the bit goes into
+#         ``record`` and the event object is set if the bit is selected.
+# Rule 2: a bit is *re-enabled* by its function, also by one that fails: back into ``armed``, out of
+#         ``record``, and reported at once if its condition still holds.
+# Rule 3: conditions of FD_READ, FD_OOB, FD_ACCEPT are levels, computed when asked; FD_CONNECT and
+#         FD_CLOSE happen once and stay true; FD_WRITE is an edge (room after a refusal).
+# Rule 4: flags are plain ints here; ``IntFlag |`` costs 0.5 us against 0.02 us for int.
+#
+# Where Windows and its own pages differ the stack's ``notifications`` decides ("documented" or
+# "windows"); each difference is marked below.
+#
+# Sources: learn.microsoft.com, WSAAsyncSelect, WSAEventSelect, WSAEnumNetworkEvents.
+"""The notification record of an endpoint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol
+
+from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ALL_EVENTS", "RE_ENABLED_BY", "Notifier", "Target"]
+
+ALL_EVENTS: Final = FD_READ | FD_WRITE | FD_OOB | FD_ACCEPT | FD_CONNECT | FD_CLOSE
+
+#: Several events at once are reported in this order (FD_CONNECT before FD_WRITE, FD_READ before
+#: FD_WRITE and before the FD_CLOSE that follows it).
+REPORT_ORDER: Final = (FD_CONNECT, FD_ACCEPT, FD_OOB, FD_READ, FD_WRITE, FD_CLOSE)
+
+#: The calls that arm an event again (WSAAsyncSelect page).
+RE_ENABLED_BY: Final[dict[int, str]] = {
+    FD_READ: "recv or recvfrom, also with MSG_PEEK, also failing",
+    FD_WRITE: "send or sendto that fails with WSAEWOULDBLOCK",
+    FD_OOB: "recv or recvfrom",
+    FD_ACCEPT: "accept, also failing",
+    FD_CONNECT: "a later connect",
+    FD_CLOSE: "nothing",
+}
+
+
+class Target(Protocol):
+    """Who is told: a window (messages) or an event object."""
+
+    kind: ClassVar[Literal["message", "event"]]
+
+    def report(self, endpoint: Any, bit: int, code: int) -> None:
+        """Tell that ``bit`` happened on ``endpoint``, with its error code; plain and quick."""
+
+    def selected(self, endpoint: Any) -> None:
+        """From now on ``endpoint`` reports here; the target keeps it alive."""
+
+    def deselected(self, endpoint: Any) -> None:
+        """``endpoint`` reports here no longer."""
+
+
+class Notifier(ABC):
+    """The part of an endpoint that decides which notification is due."""
+
+    __slots__ = (
+        "__weakref__",
+        "armed",
+        "codes",
+        "connect_code",
+        "mask",
+        "message",
+        "owner",
+        "record",
+        "target",
+        "windows_rules",
+    )
+
+    def __init__(self, *, windows_rules: bool) -> None:
+        #: The socket object above, while a selection keeps it alive; messages name it.
+        self.owner: Any = None
+        self.target: Target | None = None
+        self.mask = 0
+        #: The number of the selection's message (WSAAsyncSelect's wMsg).
+        self.message = 0
+        self.armed = ALL_EVENTS
+        self.record = 0
+        self.codes: dict[int, int] | None = None
+        #: How the last connect ended: its error code, or -1 while none has ended.
+        self.connect_code = -1
+        self.windows_rules = windows_rules
+
+    # What the endpoint below this class knows
+
+    @abstractmethod
+    def condition(self, bit: int) -> bool:
+        """Whether what ``bit`` stands for is true now."""
+
+    @abstractmethod
+    def close_code(self) -> int:
+        """The error code that an FD_CLOSE would carry."""
+
+    # Reporting
+
+    def arrive(self, bit: int, code: int = 0) -> None:
+        """Something new came that ``bit`` stands for; its condition is known to hold."""
+        target = self.target
+        if target is None:
+            return
+        if target.kind == "message":
+            if self.armed & self.mask & bit:
+                self.armed &= ~bit
+                target.report(self, bit, code)
+        elif self.armed & bit or (self.windows_rules and bit & (FD_READ | FD_ACCEPT | FD_OOB)):
+            # Windows records every arrival in event mode; its pages wait for the re-enabling call.
+            self._enter(target, bit, code)
+
+    def _enter(self, target: Target, bit: int, code: int) -> None:
+        self.armed &= ~bit
+        self.record |= bit
+        if code or self.codes is not None:
+            if self.codes is None:
+                self.codes = {}
+            self.codes[bit] = code
+        if self.mask & bit:
+            target.report(self, bit, code)
+
+    def re_enable(self, bits: int) -> None:
+        """The function of ``bits`` was called: arm them and report what still holds."""
+        self.armed |= bits
+        self.record &= ~bits
+        if self.target is not None:
+            for bit in REPORT_ORDER:
+                if bits & bit and (self.mask & bit or self.target.kind == "event"):
+                    self.evaluate(bit)
+
+    def evaluate(self, bit: int) -> None:
+        """Report ``bit`` if it is armed and its condition holds."""
+        if self.armed & bit and self.target is not None and self.condition(bit):
+            self.arrive(bit, self._code(bit))
+
+    def _code(self, bit: int) -> int:
+        if bit == FD_CONNECT:
+            return max(self.connect_code, 0)
+        return self.close_code() if bit == FD_CLOSE else 0
+
+    # Selecting
+
+    def select(self, target: Target | None, message: int, mask: int, owner: Any) -> None:  # noqa: ANN401
+        """Replace target, message and mask together; ``mask`` 0 (or no target) cancels.
+
+        In message mode every bit of the mask is armed anew, so that conditions that hold are
+        posted again; by the pages also FD_CONNECT of a connection that this socket made, which
+        Windows leaves out. In event mode nothing is armed; what is recorded and selected now sets
+        the event.
+        """
+        if not mask or target is None:
+            self.message = self.mask = 0
+            self._retarget(None)
+            self.owner = None
+            return
+        self.message, self.mask, self.owner = message, mask, owner
+        self._retarget(target)
+        if target.kind == "message":
+            self.armed |= mask & ~FD_CONNECT
+            if self.connect_code >= 0:  # a connect has ended: it is told of here or never
+                self.armed &= ~FD_CONNECT
+                if self.connect_code == 0 and not self.windows_rules:
+                    self.armed |= mask & FD_CONNECT
+            for bit in REPORT_ORDER:
+                if mask & bit:
+                    self.evaluate(bit)
+        else:
+            self._select_event(target)
+
+    def _retarget(self, target: Target | None) -> None:
+        old, self.target = self.target, target
+        if old is not target:
+            if target is not None:
+                target.selected(self)
+            if old is not None:
+                old.deselected(self)
+
+    def _select_event(self, target: Target) -> None:
+        waiting = self.record & self.mask
+        for bit in REPORT_ORDER:
+            self.evaluate(bit)
+        if waiting:
+            target.report(self, waiting, 0)
+
+    def inherit(self, listener: Notifier, owner: Any) -> None:  # noqa: ANN401
+        """Take over the listener's selection as it is now; armed bits and record are fresh."""
+        if listener.target is not None:
+            self.target, self.message, self.mask = listener.target, listener.message, listener.mask
+            self.owner = owner
+            self.target.selected(self)
+
+    def enumerate_events(self) -> tuple[int, dict[int, int]]:
+        """WSAEnumNetworkEvents: take ``record & mask`` with its error codes, and clear just that."""
+        events = self.record & self.mask
+        self.record &= ~events
+        codes = self.codes or {}
+        return events, {bit: codes.get(bit, 0) for bit in _bits(events)}
+
+    def notification_states(self) -> Iterator[tuple[int, bool, bool, bool]]:
+        """Yield, per event, the bit and whether it is selected, true now, and armed."""
+        for bit in REPORT_ORDER:
+            yield bit, bool(self.mask & bit), self.condition(bit), bool(self.armed & bit)
+
+
+def _bits(events: int) -> Iterator[int]:
+    for position in range(events.bit_length()):
+        if events >> position & 1:
+            yield 1 << position

@@ -1,0 +1,397 @@
+# Receiving on a stream: straight from the transport, or out of the endpoint's buffer.
+#
+#   socket           recv, recv_into                waits where this says WSAEWOULDBLOCK
+# > afd              receive side of an endpoint    THIS FILE: buffer, urgent byte, end, reset
+#   tdi              connection objects             hold what was not taken
+#
+# Two kinds of provider, one behaviour. A kernel keeps the bytes itself: nothing is read ahead
+# (twice the cost at 16 KiB, measured), recv reads straight from it, and ``rx`` stays empty but for
+# MSG_WAITALL. An eager provider pushes bytes at every indication: they go into ``rx`` up to
+# SO_RCVBUF, and the transport is refused beyond that (its window closes).
+#
+# Rule 1: ``readable`` is cleared by a real short read or a would-block and by nothing else; an
+#         edge would be lost. While an urgent byte is about, a short read may have stopped at the
+#         mark, so then it clears nothing (ruling B8).
+# Rule 2: every receiving call re-enables FD_READ and FD_OOB, also one that fails.
+# Rule 3: no call here writes a trace row but the TDI_RECEIVE after a refusal (tdi-afd 6).
+#
+# Sources: recv page; AFD receive windows (tdi-afd 6); Linux tcp(7).
+"""The receive side of a stream endpoint."""
+
+from __future__ import annotations
+
+import errno
+import socket as std
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from .. import errors
+from ..constants import FD_CLOSE, FD_OOB, FD_READ
+from ..tdi import STATUS_TO_WSA, ReceiveFlags, Status, status_from_errno
+from .endpoint import Endpoint
+from .states import (
+    BUFFERED,
+    CONNECTED,
+    NOT_CONNECTED,
+    PEER_RELEASED,
+    RELEASED,
+    RESET,
+    SHUT_RECEIVE,
+    URGENT,
+)
+
+if TYPE_CHECKING:
+    from ..tdi import BytesLike
+
+__all__ = ["ReceivingEndpoint"]
+
+READ_AND_OOB: Final = FD_READ | FD_OOB
+KEEP: Final = ~READ_AND_OOB
+
+#: Errors that end a connection; others (no memory, say) leave it as it is.
+_FATAL: Final = frozenset(
+    number
+    for number in (
+        errno.ECONNRESET,
+        errno.EPIPE,
+        errno.ECONNABORTED,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        getattr(errno, "ENETRESET", None),
+    )
+    if number is not None
+)
+
+
+class ReceivingEndpoint(Endpoint):
+    """A stream endpoint as far as receiving goes."""
+
+    __slots__ = ()
+
+    type = std.SOCK_STREAM
+
+    # The calls
+
+    def recv(self, max_bytes: int, flags: int = 0) -> bytes:
+        """Take up to ``max_bytes`` bytes; ``b""`` at the end of the stream.
+
+        Raises:
+          WSAEWOULDBLOCK: nothing is there.
+          WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK, WSAEINVAL.
+        """
+        if flags or self.attention or max_bytes <= 0:
+            return self._receive_carefully(max_bytes, flags)
+        try:
+            data: bytes = self.connection.read(max_bytes)
+        except OSError as error:
+            raise self._read_failed(error) from None
+        if len(data) == max_bytes:
+            self._more_may_wait()
+        else:
+            self.readable = False
+            self.armed |= READ_AND_OOB
+            self.record &= KEEP
+        return data
+
+    def recv_into(self, buffer: memoryview, flags: int = 0) -> int:
+        """Take bytes into ``buffer`` (a flat view of bytes), as ``recv``; return how many."""
+        max_bytes = len(buffer)
+        if flags or self.attention or max_bytes <= 0:
+            data = self._receive_carefully(max_bytes, flags)
+            buffer[: len(data)] = data
+            return len(data)
+        try:
+            count: int = self.connection.read_into(buffer, max_bytes)
+        except OSError as error:
+            raise self._read_failed(error) from None
+        if count == max_bytes:
+            self._more_may_wait()
+        else:
+            self.readable = False
+            self.armed |= READ_AND_OOB
+            self.record &= KEEP
+        return count
+
+    def _more_may_wait(self) -> None:
+        """A read filled the caller's buffer: serve the next waiter, or look what is owed."""
+        if self.waiters is not None:
+            self.wake_receiver()
+        self.re_enable(READ_AND_OOB)
+
+    def _read_failed(self, error: OSError) -> errors.WSAError:
+        if isinstance(error, BlockingIOError):
+            self.readable = False
+            self.armed |= READ_AND_OOB
+            self.record &= KEEP
+            return errors.WSAEWOULDBLOCK("recv", self.state)
+        failure = self.broken("recv", error)
+        self.re_enable(READ_AND_OOB)
+        return failure
+
+    def _receive_carefully(self, max_bytes: int, flags: int) -> bytes:
+        """Serve ``recv`` where anything is out of the ordinary."""
+        self.check_open("recv")
+        try:
+            if self.attention & NOT_CONNECTED:
+                raise errors.WSAENOTCONN("recv", self.state)
+            if flags & std.MSG_WAITALL:
+                raise errors.WSAEOPNOTSUPP("recv", self.state, "MSG_WAITALL must wait: await recv")
+            if flags & std.MSG_OOB:
+                return self._receive_urgent(max_bytes, flags)
+            if self.attention & SHUT_RECEIVE:
+                raise errors.WSAESHUTDOWN("recv", self.state)
+            if max_bytes < 0:
+                raise self._negative_length(max_bytes)
+            return self._receive_normal(max_bytes, flags & std.MSG_PEEK)
+        finally:
+            if not (max_bytes < 0 and self.windows_rules and self._in_event_mode()):
+                self.re_enable(READ_AND_OOB)
+                if self.attention & PEER_RELEASED:
+                    self.evaluate(FD_CLOSE)
+
+    def _in_event_mode(self) -> bool:
+        return self.target is not None and self.target.kind == "event"
+
+    def _negative_length(self, max_bytes: int) -> errors.WSAError:
+        # Windows takes the length for a huge buffer that it cannot write to; its page says EINVAL.
+        cls = errors.WSAEFAULT if self.windows_rules else errors.WSAEINVAL
+        return cls("recv", self.state, f"length {max_bytes} is negative")
+
+    def _receive_normal(self, max_bytes: int, peek: int) -> bytes:
+        if max_bytes == 0:
+            return b""
+        if not self.rx and self.host.device.provider.eager and not self.rx_refused:
+            self.file.flush_receive()
+        if self.rx:
+            return self._from_buffer(max_bytes, peek)
+        if not self.attention & RESET:
+            return self._from_transport(max_bytes, peek)
+        # Bytes before the reset stay readable (ruling B7): the transport still has them, or not.
+        try:
+            data: bytes = self.connection.read(max_bytes, peek)
+        except OSError:
+            data = b""
+        if data:
+            return data
+        raise errors.error_class(self.reset_code)("recv", self.state)
+
+    def _from_transport(self, max_bytes: int, peek: int) -> bytes:
+        try:
+            data: bytes = self.connection.read(max_bytes, peek)
+        except BlockingIOError:
+            self.readable = False
+            if self.attention & PEER_RELEASED and self.host.device.provider.eager:
+                return b""
+            raise errors.WSAEWOULDBLOCK("recv", self.state) from None
+        except OSError as error:
+            raise self.broken("recv", error) from None
+        if not peek and 0 < len(data) < max_bytes and not self.attention & (URGENT | PEER_RELEASED):
+            self.readable = False
+        return data
+
+    def _from_buffer(self, max_bytes: int, peek: int) -> bytes:
+        """Take (or copy) from ``rx``: at most ``max_bytes``, from as many pieces as it needs."""
+        queue = self.rx
+        assert queue
+        pieces: list[bytes] = []
+        wanted = max_bytes
+        for piece in list(queue):
+            part = piece if len(piece) <= wanted else piece[:wanted]
+            pieces.append(bytes(part))
+            wanted -= len(part)
+            if not peek:
+                queue.popleft()
+                if len(part) < len(piece):
+                    queue.appendleft(memoryview(piece)[len(part) :])
+            if not wanted:
+                break
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not peek:
+            self.rx_count -= len(data)
+            self._room_made()
+        return data
+
+    def _room_made(self) -> None:
+        if not self.rx:
+            self.rx = None
+            if not self.host.device.provider.eager:
+                self.attention &= ~BUFFERED
+        if self.rx_refused:
+            free = self.receive_buffer() - self.rx_count
+            if free > 0:
+                self.rx_refused = False
+                self.connection.receive(free)
+
+    def _receive_urgent(self, max_bytes: int, flags: int) -> bytes:
+        """recv with MSG_OOB: the urgent byte, apart from the stream (fact S2-12)."""
+        if self.option(std.SOL_SOCKET, std.SO_OOBINLINE):
+            raise errors.WSAEINVAL("recv", self.state, "urgent data is inline (SO_OOBINLINE)")
+        if self.attention & SHUT_RECEIVE:
+            raise errors.WSAESHUTDOWN("recv", self.state)
+        if max_bytes < 0:
+            raise self._negative_length(max_bytes)
+        try:
+            data: bytes = self.connection.read(max_bytes, flags & (std.MSG_OOB | std.MSG_PEEK))
+        except OSError as error:
+            # Linux says EINVAL where no urgent byte is; for Winsock that is "not now".
+            if error.errno in (errno.EINVAL, errno.EAGAIN):
+                if self.attention & RESET:
+                    raise errors.error_class(self.reset_code)("recv", self.state) from None
+                raise errors.WSAEWOULDBLOCK("recv", self.state, "nothing urgent") from None
+            raise self.broken("recv", error) from None
+        if not flags & std.MSG_PEEK:
+            self.attention &= ~URGENT
+        return data
+
+    def gather(self, want: int) -> bool:
+        """Move what is there into ``rx`` (MSG_WAITALL). Return whether waiting is over.
+
+        It is when ``want`` bytes are gathered or nothing more will come; a wait that is cancelled
+        leaves them for the next recv (ruling B6).
+        """
+        while self.rx_count < want and not self.attention & (SHUT_RECEIVE | RESET | RELEASED):
+            try:
+                data = self._from_transport(want - self.rx_count, 0)
+            except errors.WSAEWOULDBLOCK:
+                return bool(self.attention & PEER_RELEASED) and self.unread() <= self.rx_count
+            if not data:
+                return True
+            self._buffer(data)
+        return True
+
+    # What conditions ask
+
+    def unread(self) -> int:
+        """Return how many bytes could be received now (FIONREAD)."""
+        if self.attention & (SHUT_RECEIVE | RELEASED | NOT_CONNECTED):
+            return 0
+        return self.rx_count + int(self.file.available())
+
+    def can_receive(self) -> bool:
+        """FD_READ: bytes are there (urgent ones too if they are inline)."""
+        if self.attention & (NOT_CONNECTED | SHUT_RECEIVE):
+            return False
+        return bool(self.rx) or bool(self.file.available())
+
+    def has_urgent(self) -> bool:
+        """FD_OOB: an urgent byte is unread and does not come in the stream."""
+        return bool(self.attention & URGENT)
+
+    def is_closed_by_peer(self) -> bool:
+        """FD_CLOSE: reset, or released; by the pages only after the last byte was read."""
+        if self.attention & RESET:
+            return True
+        if not self.attention & PEER_RELEASED:
+            return False
+        if self.windows_rules or self.attention & SHUT_RECEIVE:
+            return True
+        return not self.can_receive()
+
+    def at_mark(self) -> bool:
+        """SIOCATMARK as Winsock has it: true unless urgent data is unread ahead."""
+        return not self.attention & URGENT or bool(self.file.at_mark())
+
+    # What happens below: providers that keep the bytes
+
+    def on_readable(self) -> None:
+        """Bytes wait in the transport: serve a waiting task first, else report FD_READ."""
+        self.readable = True
+        if self.waiters is not None:
+            self.wake_receiver()
+        elif self.mask and not self.attention & SHUT_RECEIVE:
+            self.arrive(FD_READ)
+
+    def on_urgent(self) -> None:
+        """An urgent byte waits in the transport."""
+        self.readable = True
+        if self.option(std.SOL_SOCKET, std.SO_OOBINLINE):
+            self.on_readable()
+            return
+        self.attention |= URGENT
+        self.wake_receiver()
+        self.arrive(FD_OOB)
+
+    # What happens below: eager providers
+
+    def receive_buffer(self) -> int:
+        """SO_RCVBUF as set, or the stack's default."""
+        value = self.options.get((std.SOL_SOCKET, std.SO_RCVBUF)) if self.options else None
+        return self.host.default_receive_buffer if value is None else int(value)
+
+    def on_receive(
+        self, flags: int, indicated: int, available: int, data: BytesLike
+    ) -> tuple[Status, int, int]:
+        """TDI_EVENT_RECEIVE: take all that is indicated while the buffer has any room."""
+        if self.attention & (RELEASED | SHUT_RECEIVE | RESET):
+            return self.on_unwanted_data()
+        capacity = self.receive_buffer()
+        if self.rx_count >= capacity and not (self.waiters and not self.rx):
+            self.rx_refused = True
+            return Status.DATA_NOT_ACCEPTED, 0, 0
+        self._buffer(bytes(data[:indicated]))
+        rest = capacity - self.rx_count
+        if flags & ReceiveFlags.ENTIRE_MESSAGE or rest <= 0:
+            answer = Status.SUCCESS, indicated, 0
+        else:
+            answer = Status.MORE_PROCESSING_REQUIRED, indicated, rest
+        self.on_readable()
+        return answer
+
+    def on_received(self, data: BytesLike) -> None:
+        """The outstanding TDI_RECEIVE brought ``data``."""
+        if data and not self.attention & (RELEASED | SHUT_RECEIVE):
+            self._buffer(bytes(data))
+            self.on_readable()
+
+    def on_expedited(self, flags: int, data: BytesLike) -> Status:
+        """TDI_EVENT_RECEIVE_EXPEDITED: the transport keeps the byte until recv asks with MSG_OOB."""
+        del flags, data
+        self.on_urgent()
+        return Status.SUCCESS
+
+    def on_unwanted_data(self) -> tuple[Status, int, int]:
+        """Data for a side that will not read it any more: the transport resets."""
+        return Status.DATA_NOT_ACCEPTED, 0, 0
+
+    def _buffer(self, data: bytes) -> None:
+        if self.rx is None:
+            self.rx = deque()
+        self.rx.append(data)
+        self.rx_count += len(data)
+        self.attention |= BUFFERED
+
+    # The end
+
+    def broken(self, call: str, error: OSError) -> errors.WSAError:
+        """A data call failed below: remember it if that ends the connection; return the WSAError."""
+        if error.errno in _FATAL:
+            self.on_aborted(status_from_errno(error.errno or 0))
+        if self.attention & RESET:
+            return errors.error_class(self.reset_code)(call, self.state)
+        return self.failure(call, error)
+
+    def on_released(self) -> None:
+        """The peer will send no more (FIN): tell waiters, and FD_CLOSE once all is read."""
+        if self.attention & (PEER_RELEASED | RESET):
+            return
+        self.attention |= PEER_RELEASED
+        self.readable = True
+        while self.wake_receiver():
+            pass
+        self.evaluate(FD_CLOSE)
+
+    def on_aborted(self, status: Status) -> None:
+        """The connection is reset; remembered, so that every later call says so (winsock 9)."""
+        if self.attention & RESET or self.state != CONNECTED:
+            return
+        code = STATUS_TO_WSA.get(status, errors.WSAECONNRESET.winerror)
+        if code == errors.WSAECONNRESET.winerror and self.attention & PEER_RELEASED:
+            code = errors.WSAECONNABORTED.winerror  # our own send provoked it
+        self.reset_code = code
+        self.attention |= RESET
+        self.readable = True
+        self.unsent = 0
+        self.wake_all()
+        self.evaluate(FD_CLOSE)

@@ -1,0 +1,477 @@
+# Stream endpoints: connect, listen, accept, shutdown, close.
+#
+#   socket           the calls                      waits where this says WSAEWOULDBLOCK
+# > afd              stream endpoints               THIS FILE: one socket of TCP from open to closed
+#   tdi              addresses, connections         asked in the order that the traces show
+#
+# Rule 1: what is asked of tdi, and in which order, is what the traces of Windows 2000 show
+#         (NOTES R2, R8, R10, R14); a row more or less is a fault.
+# Rule 2: accept hands over a connection that exists already. TDI_ACCEPT and accept have nothing to
+#         do with each other (fact S0-20).
+# Rule 3: after closesocket a connection is given back at once if it was accepted, if the peer's
+#         release was seen, if it was aborted, or if the provider does not wait for releases;
+#         otherwise when TDI_EVENT_DISCONNECT arrives (R8).
+#
+# Sources: connect, listen, accept, shutdown, closesocket pages; tdi-afd 6 and 9.
+"""Stream endpoints."""
+
+from __future__ import annotations
+
+import socket as std
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import errors
+from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_WRITE
+from ..tdi import (
+    HANDLER_ORDER,
+    STATUS_TO_WSA,
+    DisconnectFlags,
+    EventKind,
+    Status,
+    StatusError,
+    addresses,
+)
+from . import options
+from .pool import BacklogPool
+from .states import (
+    BUFFERED,
+    CLOSED,
+    CLOSING,
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTING,
+    LISTENING,
+    NOT_CONNECTED,
+    OPEN,
+    PEER_RELEASED,
+    RELEASED,
+    RESET,
+    SHUT_RECEIVE,
+    SHUT_SEND,
+)
+from .transmit import SendingEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..tdi import AddressObject, ConnectionObject
+    from .notify import Target
+
+__all__ = ["StreamEndpoint", "connect_handler"]
+
+
+# Handlers are plain functions that look the endpoint's method up at each call: a tracer may swap
+# the endpoint's class, and a bound method kept here would go on running the old one (ruling A5).
+
+
+def connect_handler(address: AddressObject, remote: bytes) -> Any:  # noqa: ANN401
+    """The connect event of a listening address (registered by listen alone; fact S0-12)."""
+    listener: StreamEndpoint = address.owner
+    return listener.on_offer(remote)
+
+
+def _on_disconnect(endpoint: StreamEndpoint, flags: int, reason: Status) -> None:
+    endpoint.on_disconnect_event(flags, reason)
+
+
+def _on_error(address: AddressObject, status: Status) -> None:
+    if address.owner is not None:
+        address.owner.on_error(status)
+
+
+def _on_receive(endpoint: StreamEndpoint, *indication: Any) -> Any:  # noqa: ANN401
+    return endpoint.on_receive(*indication)
+
+
+def _on_expedited(endpoint: StreamEndpoint, *indication: Any) -> Any:  # noqa: ANN401
+    return endpoint.on_expedited(*indication)
+
+
+def _on_chained(endpoint: StreamEndpoint, *indication: Any) -> Status:  # noqa: ANN401
+    """Registered as Windows does and never called by our providers (NOTES R5)."""
+    del endpoint, indication
+    return Status.DATA_NOT_ACCEPTED
+
+
+_HANDLERS: Final[dict[EventKind, Callable[..., Any]]] = {
+    EventKind.ERROR: _on_error,
+    EventKind.DISCONNECT: _on_disconnect,
+    EventKind.RECEIVE: _on_receive,
+    EventKind.RECEIVE_EXPEDITED: _on_expedited,
+    EventKind.CHAINED_RECEIVE: _on_chained,
+}
+_HANDLERS_IN_ORDER: Final = tuple((kind, _HANDLERS[kind]) for kind in HANDLER_ORDER)
+
+
+class StreamEndpoint(SendingEndpoint):
+    """The state of one stream socket."""
+
+    __slots__ = ()
+
+    def handlers(self) -> tuple[tuple[EventKind, Callable[..., Any]], ...]:
+        """The five handlers that bind registers, in order (fact S0-10)."""
+        return _HANDLERS_IN_ORDER
+
+    def bind(self, local: bytes, *, implicit: bool = False) -> None:
+        """Open an address object, register the handlers, ask for the address."""
+        super().bind(local, implicit=implicit)
+        assert self.address is not None
+        self.address.owner = self
+
+    def peer_address(self) -> bytes:
+        """Return the packed peer address, remembered also after a reset."""
+        return b"" if self.connection is None else self.connection.remote
+
+    def getpeername(self) -> bytes:
+        """Return the packed peer address.
+
+        Raises:
+          WSAENOTCONN: there is none; by the page also while connecting, where Windows answers.
+        """
+        self.check_open("getpeername")
+        connecting = self.state == CONNECTING and self.windows_rules
+        if self.state != CONNECTED and not connecting:
+            raise errors.WSAENOTCONN("getpeername", self.state)
+        return self.peer_address()
+
+    # connect
+
+    def connect(self, remote: bytes) -> None:
+        """Begin to connect; ``connect_code`` tells the end, FD_CONNECT announces it.
+
+        Raises:
+          WSAEALREADY, WSAEISCONN, WSAEINVAL (listening), WSAEADDRNOTAVAIL (no host or port),
+          or what the transport says at once.
+        """
+        self.check_open("connect")
+        self._check_connect(remote)
+        if self.state == OPEN:
+            self.bind(addresses.wildcard(self.family), implicit=True)
+        assert self.address is not None
+        connection = self.host.device.open_connection(0, active=True)
+        connection.client = self
+        connection.file = self.file
+        connection.associate(self.address)
+        self.connection = connection
+        self.connect_code = -1
+        self.armed |= FD_CONNECT | FD_WRITE
+        self.record &= ~FD_CONNECT
+        self.step("connect")
+        try:
+            connection.connect(remote)
+        except StatusError as error:
+            self.on_connected(error.status)
+            raise self.failure("connect", error) from None
+
+    def _check_connect(self, remote: bytes) -> None:
+        if self.state == CONNECTING:
+            raise errors.WSAEALREADY("connect", self.state)
+        if self.state == CONNECTED:
+            raise errors.WSAEISCONN("connect", self.state)
+        if self.state == LISTENING:
+            raise errors.WSAEINVAL("connect", self.state, "the socket is listening")
+        if self.family in (std.AF_INET, std.AF_INET6):
+            port = addresses.port_of(self.family, remote)
+            if not port or not any(remote[: 4 if self.family == std.AF_INET else 16]):
+                raise errors.WSAEADDRNOTAVAIL("connect", self.state, "no host or no port")
+
+    def on_connected(self, status: Status) -> None:
+        """TDI_CONNECT ended."""
+        if self.state != CONNECTING:
+            return
+        if status == Status.SUCCESS:
+            self.step("connected")
+            self.become_connected()
+            self.connect_code = self.socket_error = 0
+            while self.wake_sender():
+                pass
+            self.arrive(FD_CONNECT, 0)
+            if self.can_send():
+                self.arrive(FD_WRITE)
+            return
+        code = STATUS_TO_WSA.get(status, errors.WSAECONNREFUSED.winerror)
+        connection, self.connection = self.connection, None
+        self._release_objects(connection)
+        self.step("connect failed")
+        self.connect_code = self.socket_error = code
+        while self.wake_sender():
+            pass
+        self.arrive(FD_CONNECT, code)
+
+    def become_connected(self) -> None:
+        """Connected or accepted: calls may take the fast path, unless data is pushed to us."""
+        self.attention &= ~NOT_CONNECTED
+        if self.host.device.provider.eager:
+            self.attention |= BUFFERED
+            self.send_limit = max(self.send_buffer() - 1, 0)
+
+    # listen and accept
+
+    def listen(self, backlog: int) -> None:
+        """Make ``backlog`` connection objects and take offers (fact S0-18); again: resize."""
+        self.check_open("listen")
+        if self.state == OPEN:
+            raise errors.WSAEINVAL("listen", self.state, "the socket is not bound")
+        if self.state in (CONNECTED, CONNECTING):
+            raise errors.WSAEISCONN("listen", self.state)
+        address = self.address
+        assert address is not None
+        again = self.pool is not None
+        if not again:
+            self.pool = BacklogPool(self.host.device, address, self)
+        self.pool.resize(backlog)
+        if not again:
+            address.set_event_handler(EventKind.CONNECT, connect_handler)
+        try:
+            address.listen(backlog)
+        except StatusError as error:
+            if not again:
+                address.set_event_handler(EventKind.CONNECT, None)
+                self._release_pool()
+            raise self.failure("listen", error) from None
+        self.file = address.file
+        self.step("listen")
+
+    def on_offer(self, remote: bytes) -> tuple[Status, ConnectionObject | None]:
+        """TDI_EVENT_CONNECT: give the offer a free connection object, or refuse it (R4)."""
+        del remote
+        connection = self.pool.take() if self.pool is not None else None
+        if connection is None:
+            return Status.INSUFFICIENT_RESOURCES, None
+        return Status.MORE_PROCESSING_REQUIRED, connection
+
+    def on_accepted(self, connection: ConnectionObject, status: Status) -> None:
+        """TDI_ACCEPT ended: the connection waits for accept, or its place is free again."""
+        if status != Status.SUCCESS:
+            self.pool.failed(connection)
+            return
+        self.pool.established(connection)
+        if not self.wake_receiver():
+            self.arrive(FD_ACCEPT)
+
+    def accept(self) -> StreamEndpoint:
+        """Hand over the connection that has waited longest.
+
+        The new endpoint reports nothing until ``begin``: its socket object must exist first.
+
+        Raises:
+          WSAEWOULDBLOCK: nobody waits. WSAEINVAL: not listening.
+        """
+        self.check_open("accept")
+        if self.pool is None:
+            raise errors.WSAEINVAL("accept", self.state, "the socket is not listening")
+        try:
+            if not self.pool.pending:
+                self._look_for_client()
+            if not self.pool.pending:
+                raise errors.WSAEWOULDBLOCK("accept", self.state)
+            connection = self.pool.accept()
+            connection.query_information()
+            endpoint = self._accepted(connection)
+            with suppress(StatusError):  # out of descriptors: the transport tries again by itself
+                self.file.offer_next()
+        finally:
+            self.re_enable(FD_ACCEPT)
+        if self.waiters is not None and self.pool.pending:
+            self.wake_receiver()
+        return endpoint
+
+    def _look_for_client(self) -> None:
+        try:
+            self.file.offer_next()
+        except StatusError as error:
+            raise self.failure("accept", error) from None
+
+    def _accepted(self, connection: ConnectionObject) -> StreamEndpoint:
+        assert self.address is not None
+        endpoint = type(self)(self.host, self.family, self.protocol, connection.file)
+        endpoint.address = self.address
+        self.address.users += 1
+        endpoint.connection = connection
+        connection.client = endpoint
+        endpoint.step("accepted")
+        endpoint.nonblocking = self.nonblocking
+        endpoint.reuse = self.reuse
+        endpoint.linger = self.linger
+        if self.options is not None:
+            options.inherit(endpoint, self)
+        endpoint.become_connected()
+        return endpoint
+
+    def begin(self) -> None:
+        """The accepted socket exists: report what holds, and let the transport report."""
+        self.arrive(FD_WRITE)
+        self.file.begin()
+
+    # shutdown and close
+
+    def shutdown(self, how: int) -> None:
+        """End sending (SHUT_WR: TDI_DISCONNECT RELEASE after queued sends), receiving, or both."""
+        self.check_open("shutdown")
+        if how not in (std.SHUT_RD, std.SHUT_WR, std.SHUT_RDWR):
+            raise errors.WSAEINVAL("shutdown", self.state, f"direction {how}")
+        if self.state != CONNECTED:
+            raise errors.WSAENOTCONN("shutdown", self.state)
+        if how != std.SHUT_WR and not self.attention & SHUT_RECEIVE:
+            self.attention |= SHUT_RECEIVE
+            self.rx, self.rx_count = None, 0
+            if not self.attention & RESET:
+                self.file.stop_receive()
+            while self.wake_receiver():
+                pass
+            self.evaluate(FD_CLOSE)
+        if how != std.SHUT_RD and not self.attention & SHUT_SEND:
+            self.attention |= SHUT_SEND
+            if not self.attention & RESET:
+                self._disconnect(DisconnectFlags.RELEASE, final=False)
+            while self.wake_sender():
+                pass
+
+    def select(self, target: Target | None, message: int, mask: int, owner: Any) -> None:  # noqa: ANN401
+        """Replace the selection; the transport looks for urgent data only while it is of use."""
+        super().select(target, message, mask, owner)
+        self.file.watch_urgent(on=bool(mask & FD_OOB))
+
+    def interrupt_send(self) -> None:
+        """A task that waits for its send to go out is sent away by close: drop its part (B6)."""
+        self.file.drop_rest()
+        self.unsent = 0
+
+    def close(self, *, abort: bool = False) -> None:
+        """closesocket: end the connection and give its objects back (R8, R10). Never waits.
+
+        ``abort``: reset, as SO_LINGER with 0 seconds also asks.
+        """
+        if self.attention & RELEASED:
+            raise errors.WSAENOTSOCK("closesocket", self.state, "the socket is closed")
+        state = self.state
+        self.attention |= RELEASED
+        self.step("close")
+        if self.target is not None:
+            self.select(None, 0, 0, None)
+        self.rx, self.rx_count = None, 0
+        self.wake_all()
+        if state == LISTENING:
+            self._close_listener()
+        elif state == CONNECTED:
+            self._close_connection(abort=abort or self.linger == 0)
+        else:
+            if state == CONNECTING:
+                connection, self.connection = self.connection, None
+                self._release_objects(connection)
+            self.file.abandon()
+            self.give_back_address()
+            self.finish()
+
+    def _disconnect(self, flags: int, *, final: bool) -> None:
+        self.attention |= DISCONNECTING
+        self.connection.disconnect(flags, final=final, timeout=self.linger if final else None)
+
+    def abort_now(self) -> None:
+        """A closed endpoint that still sends its rest is reset."""
+        if self.state == CLOSING:
+            self.attention |= RESET
+            self._disconnect(DisconnectFlags.ABORT, final=True)
+
+    def _close_connection(self, *, abort: bool) -> None:
+        if self.attention & RESET:
+            self.file.abandon()
+            self._give_back()
+        elif abort:
+            self.attention |= RESET
+            self._disconnect(DisconnectFlags.ABORT, final=True)
+        elif self.attention & SHUT_SEND:
+            # Its release was asked for by shutdown; the transport ends what is left by itself.
+            self.file.finish_release(self.linger)
+            self._give_back_when_due()
+        else:
+            self._disconnect(DisconnectFlags.RELEASE, final=True)
+
+    def _give_back_when_due(self) -> None:
+        if self.state != CLOSING or self.attention & DISCONNECTING:
+            return
+        if (
+            self.connection.active
+            and self.host.device.provider.waits_for_release
+            and not self.attention & (PEER_RELEASED | RESET)
+        ):
+            return  # TDI_EVENT_DISCONNECT has still to come, and its handler is ours (R8)
+        self._give_back()
+
+    def on_disconnected(self, status: Status) -> None:
+        """TDI_DISCONNECT ended; a closed endpoint that waited for it gives its objects back."""
+        self.attention &= ~DISCONNECTING
+        if status != Status.SUCCESS:
+            self.attention |= RESET
+        self._give_back_when_due()
+
+    def on_disconnect_event(self, flags: int, reason: Status) -> None:
+        """TDI_EVENT_DISCONNECT: the peer released the connection, or it is aborted for ``reason``."""
+        if self.state in (CLOSING, CLOSED):
+            self.attention |= PEER_RELEASED
+            if flags & DisconnectFlags.ABORT:
+                self.attention &= ~DISCONNECTING
+            self._give_back_when_due()
+        elif flags & DisconnectFlags.ABORT:
+            self.on_aborted(reason)
+        else:
+            self.on_released()
+
+    def on_unwanted_data(self) -> tuple[Status, int, int]:
+        """Data for a side that will not read it: reset, and give back what waited (R8)."""
+        if self.state == CLOSING:
+            self.attention |= RESET
+            self._disconnect(DisconnectFlags.ABORT, final=True)
+        return Status.DATA_NOT_ACCEPTED, 0, 0
+
+    def _give_back(self) -> None:
+        connection, self.connection = self.connection, None
+        self.unsent = 0
+        self._release_objects(connection)
+        self.give_back_address()
+        self.finish()
+
+    def _release_objects(self, connection: ConnectionObject) -> None:
+        connection.disassociate()
+        connection.cleanup()
+        connection.close()
+
+    def _close_listener(self) -> None:
+        """Connect handler off, pending connections reset, free objects back (R10)."""
+        address = self.address
+        assert address is not None
+        address.set_event_handler(EventKind.CONNECT, None)
+        address.owner = None
+        self._release_pool()
+        self.file.abandon()
+        self.give_back_address()
+        self.finish()
+
+    def _release_pool(self) -> None:
+        pool, self.pool = self.pool, None
+        for connection in pool.pending:
+            connection.disconnect(DisconnectFlags.ABORT, final=True)
+            pool.release(connection)
+        while pool.free:
+            pool.release(pool.free.pop())
+
+    def give_away(self) -> int:
+        """Give the descriptor away and forget it (detach); WSAEINVAL with bytes unsent."""
+        self.check_open("detach")
+        if self.unsent:
+            raise errors.WSAEINVAL("detach", self.state, f"{self.unsent} bytes are unsent")
+        descriptor: int = self.file.give_away()
+        self.attention |= RELEASED
+        self.step("close")
+        if self.target is not None:
+            self.select(None, 0, 0, None)
+        self.wake_all()
+        if self.pool is not None:
+            self._release_pool()
+        if self.connection is not None:
+            connection, self.connection = self.connection, None
+            self._release_objects(connection)
+        self.give_back_address()
+        self.finish()
+        return descriptor

@@ -1,0 +1,300 @@
+# Files of the kernel provider: a socket of this machine as tdi sees it.
+#
+#   afd              endpoints                      decide
+#   tdi              addresses, connections         carry requests down and events up
+# > kernel           the machine's sockets          THIS FILE: what stream, listener, datagram share
+#
+# A file *is* the system's socket: a subclass of the C type, so that ``recv`` and ``recv_into``, the
+# hot path, are C methods that a connection object calls directly (one object less for each of
+# 9,000 connections, too).
+#
+# Rule 1: descriptors are nonblocking, never inherited, and closed by this file alone, after the
+#         reactor has let go of them.
+# Rule 2: errno ends here, but for the hot path (provider.py, rule 2).
+#
+# Sources: socket(7), tcp(7), ip(7).
+"""The base of kernel files."""
+
+from __future__ import annotations
+
+import socket as std
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from ..tdi import Status, StatusError, addresses, status_from_errno
+from .bits import IN
+from .reactor import current_reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..tdi import AddressObject, BytesLike, ConnectionObject
+    from .provider import KernelProvider
+    from .reactor import Reactor
+
+try:
+    from fcntl import ioctl
+    from termios import FIONREAD as _FIONREAD
+except ImportError:  # no such calls on this system: look with a peek instead
+    ioctl = None  # type: ignore[assignment]
+
+__all__ = ["NOSIGNAL", "KernelFile", "ioctl", "system_errors"]
+
+#: Never SIGPIPE, also where a host program has restored its default.
+NOSIGNAL: Final[int] = getattr(std, "MSG_NOSIGNAL", 0)
+
+_ZERO: Final = b"\0\0\0\0"
+_INT: Final = struct.Struct("i")
+_ABORT: Final = struct.pack("ii", 1, 0)
+
+
+class system_errors:
+    """Turn an OSError of the body into the StatusError that says the same."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StatusError(status_from_errno(error.errno or 0)) from None
+
+
+class KernelFile(std.SocketType):
+    """A nonblocking socket of the machine, and where it belongs."""
+
+    __slots__ = ("address", "connection", "provider", "reactor", "recorded")
+
+    connection: Any
+    provider: KernelProvider
+
+    def __init__(
+        self,
+        provider: KernelProvider,
+        family: int,
+        type: int,  # noqa: A002
+        proto: int,
+        fileno: int | None = None,
+    ) -> None:
+        super().__init__(family, type, proto, fileno)
+        self.setblocking(False)
+        self.provider = provider
+        self.address: AddressObject | None = None
+        self.connection: ConnectionObject | None = None
+        self.reactor: Reactor | None = None
+        #: Options that were set: a descriptor made anew gets them again (ruling B14).
+        self.recorded: dict[tuple[int, int], int | bytes] | None = None
+
+    # Readiness
+
+    def register(self) -> None:
+        """Have the run's reactor report this file; outside a run nothing happens."""
+        if self.reactor is None:
+            reactor = current_reactor(self.provider.engine)
+            if reactor is not None:
+                reactor.add(self)
+                self.reactor = reactor
+
+    def unregister(self) -> None:
+        """Have the reactor let go; before the descriptor is closed or replaced."""
+        reactor, self.reactor = self.reactor, None
+        if reactor is not None:
+            reactor.remove(self)
+
+    def ready(self, events: int) -> None:
+        """The reactor saw ``events`` (EPOLL bits)."""
+
+    def look(self) -> int:
+        """Say what it means that a level-triggered wait calls this file readable."""
+        return IN
+
+    def fail(self) -> None:
+        """Serving this file raised: end it, and tell its client."""
+        self.abandon()
+
+    def run_over(self) -> None:
+        """The Trio run has ended: nobody will move bytes any more."""
+        self.reactor = None
+        for client in self._clients():
+            client.on_run_over()
+
+    def _clients(self) -> Iterator[Any]:
+        if self.connection is not None and self.connection.client is not None:
+            yield self.connection.client
+        elif self.address is not None and self.address.owner is not None:
+            yield self.address.owner
+
+    def rest_length(self) -> int:
+        """Bytes taken and not yet with the system."""
+        return 0
+
+    # Addresses
+
+    def local_address(self) -> bytes:
+        """Return the packed local address (getsockname)."""
+        return addresses.pack(self.family, self.getsockname())
+
+    def remote_address(self) -> bytes:
+        """Return the packed peer address (getpeername), ``b""`` for none."""
+        try:
+            return addresses.pack(self.family, self.getpeername())
+        except OSError:
+            return b""
+
+    def has_peer(self) -> bool:
+        """Whether the socket is connected."""
+        try:
+            self.getpeername()
+        except OSError:
+            return False
+        return True
+
+    def is_bound(self) -> bool:
+        """Whether the socket has a local address."""
+        name = self.getsockname()
+        return bool(name[1]) if isinstance(name, tuple) else bool(name)
+
+    def is_listening(self) -> bool:
+        """Whether the socket listens."""
+        return bool(self.getsockopt(std.SOL_SOCKET, std.SO_ACCEPTCONN))
+
+    def as_listener(self) -> KernelFile:
+        """Return the listening file for a socket that listens already."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    # Data that waits
+
+    def available(self) -> int:
+        """Return how many bytes wait (FIONREAD); 0 also for an end, an error, a closed file."""
+        if self.fileno() < 0:
+            return 0
+        if ioctl is None:
+            return self._peeked()
+        return int(_INT.unpack(ioctl(self, _FIONREAD, _ZERO))[0])
+
+    def _peeked(self) -> int:
+        try:
+            return len(self.recv(65536, std.MSG_PEEK))
+        except OSError:
+            return 0
+
+    def has_datagram(self) -> bool:
+        """Only datagram files have any."""
+        return False
+
+    def at_mark(self) -> bool:
+        """Whether the read position is at the urgent mark."""
+        return False
+
+    def watch_urgent(self, *, on: bool) -> None:
+        """Have urgent data reported, where the reactor must look for it itself."""
+        if self.reactor is not None:
+            self.reactor.watch_urgent(self, on=on)
+
+    # Options
+
+    def set_option(self, level: int, option: int, value: int | bytes) -> None:
+        """Set an option of the system's socket."""
+        with system_errors():
+            self.setsockopt(level, option, value)
+        if self.recorded is None:
+            self.recorded = {}
+        self.recorded[level, option] = value
+
+    def get_option(self, level: int, option: int, size: int = 0) -> int | bytes:
+        """Return an option of the system's socket."""
+        with system_errors():
+            return self.getsockopt(level, option, size) if size else self.getsockopt(level, option)
+
+    # The end
+
+    def number(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self.fileno()
+
+    def give_away(self) -> int:
+        """Unregister and return the open descriptor."""
+        self.unregister()
+        self._forget_binding()
+        return self.detach()
+
+    def abandon(self) -> None:
+        """Unregister and close, without telling anybody."""
+        self.unregister()
+        self._forget_binding()
+        self.close()
+
+    def reset(self) -> None:
+        """Unregister and close with a reset."""
+        if self.fileno() >= 0:
+            self.setsockopt(std.SOL_SOCKET, std.SO_LINGER, _ABORT)
+        self.abandon()
+
+    def _forget_binding(self) -> None:
+        """Only stream files are in the table of bindings."""
+
+    # Requests of other types of files: asked here, they are faults
+
+    def start_listen(self, backlog: int) -> KernelFile:
+        """Only streams listen."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def start_connect(self, remote: bytes) -> None:
+        """Only streams connect."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def begin(self) -> None:
+        """Report from now on."""
+        self.register()
+
+    def offer_next(self) -> None:
+        """Only listeners offer."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def transmit(self, data: BytesLike, flags: int) -> int:
+        """Only streams transmit."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def queue(self, data: BytesLike) -> int:
+        """Only streams transmit."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def has_room(self) -> bool:
+        """No write was refused since the last edge."""
+        return True
+
+    def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
+        """Only datagram files send datagrams."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, bool, bytes]:
+        """Only datagram files receive datagrams."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def set_peer(self, remote: bytes) -> None:
+        """Only datagram files have a fixed peer."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def stop_receive(self) -> None:
+        """Only streams are told."""
+
+    def start_disconnect(self, flags: int, *, final: bool, timeout: float | None) -> None:
+        """Only streams disconnect."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    def finish_release(self, timeout: float | None) -> None:
+        """Only streams release."""
+
+    def drop_rest(self) -> None:
+        """Only streams keep a rest."""
+
+    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
+        """Only streams and datagram files bind."""
+        raise StatusError(Status.INVALID_DEVICE_REQUEST)
+
+    # Eager providers only
+
+    def resume_receive(self, capacity: int) -> None:
+        """Nothing is ever refused here: the kernel keeps what nobody reads."""
+
+    def flush_receive(self) -> None:
+        """No TDI_RECEIVE is ever outstanding here."""

@@ -1,0 +1,53 @@
+# Files for the fallback engine: they say when they were read empty.
+#
+# The epoll engine needs no such word (an edge comes by itself), and its files keep the C type's own
+# recv for speed. Here each short read opens the gate for the next wait (waits.py, rule 1).
+"""Stream and datagram files whose reads arm the next wait."""
+
+from __future__ import annotations
+
+import socket as std
+from typing import Any
+
+from .datagram import KernelDatagram
+from .stream import KernelStream
+
+__all__ = ["GatedDatagram", "GatedStream"]
+
+
+class GatedStream(KernelStream):
+    """A stream file of the fallback engine."""
+
+    __slots__ = ()
+
+    def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
+        """Receive; a short read arms the next wait."""
+        try:
+            data = super().recv(max_bytes, flags)
+        except BlockingIOError:
+            self._emptied(flags)
+            raise
+        if len(data) < max_bytes and data:
+            self._emptied(flags)
+        return data
+
+    def recv_into(self, buffer: Any, max_bytes: int = 0, flags: int = 0, /) -> int:  # noqa: ANN401
+        """Receive into a buffer; a short read arms the next wait."""
+        try:
+            count = super().recv_into(buffer, max_bytes, flags)
+        except BlockingIOError:
+            self._emptied(flags)
+            raise
+        if 0 < count < (max_bytes or len(buffer)):
+            self._emptied(flags)
+        return count
+
+    def _emptied(self, flags: int) -> None:
+        if self.reactor is not None and not flags & (std.MSG_OOB | std.MSG_PEEK):
+            self.reactor.want_read(self)
+
+
+class GatedDatagram(KernelDatagram):
+    """A datagram file of the fallback engine: a receive that found nothing arms the next wait."""
+
+    __slots__ = ()

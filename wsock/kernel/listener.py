@@ -1,0 +1,178 @@
+# Listening files: the machine's TCP offers a connection.
+#
+#   tdi              address objects                carry the offer up, TDI_ACCEPT down
+# > kernel           the machine's sockets          THIS FILE: accept4, one connection in hand
+#
+# Rule 1: one connection at most is taken from the kernel and not yet accepted. So FD_ACCEPT is
+#         posted only with a connection in hand, at as many system calls as accepting until
+#         EWOULDBLOCK, and the kernel's queue keeps the rest (ruling A9).
+# Rule 2: out of descriptors or memory: try again after 100 ms, log once a second, never spin.
+# Rule 3: an error of the connection that was about to come (ECONNABORTED, EPROTO, ENETDOWN ...) is
+#         skipped; the next one may be well.
+#
+# Sources: accept(2) on errors already pending on the new socket; Trio's pause on EMFILE.
+"""Listening files of the kernel provider."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from .. import _timers
+from ..tdi import Status, StatusError, addresses, status_from_errno
+from .files import KernelFile, system_errors
+
+if TYPE_CHECKING:
+    from .provider import KernelProvider
+    from .stream import KernelStream
+
+__all__ = ["KernelListener"]
+
+#: Out of something that may come back.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+#: Errors of one connection, which say nothing of the next.
+_OF_THE_CONNECTION: Final = frozenset(
+    number
+    for name in (
+        "ECONNABORTED",
+        "EPROTO",
+        "ENETDOWN",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "EOPNOTSUPP",
+        "ENETUNREACH",
+        "EPERM",
+        "EINTR",
+    )
+    if (number := getattr(errno, name, None)) is not None
+)
+
+PAUSE_S: Final = 0.1
+LOG_EVERY_S: Final = 1.0
+
+_logger: Final = logging.getLogger("wsock")
+
+
+class KernelListener(KernelFile):
+    """One listening socket of the machine."""
+
+    __slots__ = ("_bound_by", "_logged_at", "_pause", "holding")
+
+    def __init__(self, provider: KernelProvider, stream: KernelStream) -> None:
+        """Take over the descriptor of ``stream``, which listens already."""
+        family, kind, proto = stream.family, stream.type, stream.proto
+        self._bound_by = stream
+        super().__init__(provider, family, kind, proto, stream.detach())
+        self.recorded = stream.recorded
+        #: A connection was offered and nobody has asked for the next yet.
+        self.holding = False
+        self._pause: _timers.Timer | None = None
+        self._logged_at = -LOG_EVERY_S
+
+    def start_listen(self, backlog: int) -> KernelListener:
+        """Listen again with another backlog."""
+        with system_errors():
+            self.listen(backlog)
+        self.register()
+        return self
+
+    def ready(self, events: int) -> None:
+        """Somebody connects: offer it, if the last one was accepted."""
+        del events
+        if not self.holding and self._pause is None:
+            self._offer_or_pause()
+
+    def offer_next(self) -> None:
+        """Offer the next connection if one waits.
+
+        Raises:
+          StatusError: out of descriptors or memory; it is tried again after 100 ms.
+        """
+        self.register()
+        self.holding = False
+        if self._pause is None:
+            self._offer_or_pause(tell=True)
+        else:
+            raise StatusError(Status.TOO_MANY_OPENED_FILES)
+
+    def _offer_or_pause(self, *, tell: bool = False) -> None:
+        try:
+            self._offer()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                return  # the descriptor was closed below us, or never listened
+            self._start_pause(error)
+            if tell:
+                raise StatusError(status_from_errno(error.errno)) from None
+
+    def _start_pause(self, error: OSError) -> None:
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = now
+            _logger.error(
+                "accept on %s: %s; trying again every %.0f ms",
+                addresses.show(self.family, self.local_address()),
+                os.strerror(error.errno or 0),
+                PAUSE_S * 1000,
+            )
+        if self.reactor is not None:
+            self._pause = _timers.call_later(PAUSE_S, self._pause_over)
+
+    def _pause_over(self) -> None:
+        self._pause = None
+        if self.fileno() >= 0 and not self.holding:
+            self._offer_or_pause()
+
+    def _offer(self) -> None:
+        """Take one connection from the kernel and offer it."""
+        while True:
+            try:
+                # The C type's own accept: number and address, no second socket object.
+                number, peer = self._accept()  # type: ignore[attr-defined]  # of the C type
+            except BlockingIOError:
+                if self.reactor is not None:
+                    self.reactor.want_read(self)
+                return
+            except OSError as error:
+                if error.errno in _OF_THE_CONNECTION:
+                    continue
+                raise
+            break
+        stream = self.provider.stream_type(
+            self.provider, self.family, self.type, self.proto, number
+        )
+        remote = addresses.pack(self.family, peer)
+        address = self.address
+        assert address is not None
+        status, connection = address.event_connect(remote, stream)
+        if connection is None:
+            del status
+            stream.reset()
+            return
+        self.holding = True
+        connection.accept(remote, stream)
+        connection.complete_accept(Status.SUCCESS)
+
+    def give_away(self) -> int:
+        """Unregister and return the descriptor, which goes on listening for somebody else."""
+        self._stop_pause()
+        return super().give_away()
+
+    def abandon(self) -> None:
+        """Stop listening."""
+        self._stop_pause()
+        super().abandon()
+
+    def _stop_pause(self) -> None:
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
+
+    def _forget_binding(self) -> None:
+        self._bound_by._forget_binding()

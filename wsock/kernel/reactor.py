@@ -1,0 +1,213 @@
+# The reactor: who hears from the kernel that a socket is ready.
+#
+#   afd              endpoints                      decide what a readiness means
+#   tdi              addresses, connections         carry it up
+# > kernel           the machine's sockets          THIS FILE: one epoll for a Trio run
+#
+# How it works: one epoll, whose own descriptor one system task waits for. Each socket is registered
+# once, edge-triggered, for everything, and never modified. That is what makes it cheap: Trio's own
+# wait_readable costs an epoll_ctl and a scheduler pass for every wait.
+#
+# Rule 1: the task runs no user code. ``file.ready(events)`` updates an endpoint, posts, sets or
+#         wakes, and returns.
+# Rule 2: an error while serving one file fails that file; nothing leaves the task (ruling A1: what
+#         leaves a system task ends the program).
+# Rule 3: unregister, then close, always. An epoll entry belongs to the open file, not to the number:
+#         closed here while a copy lives elsewhere, the old connection's data would be reported
+#         under the number of the next socket (ruling A4, measured).
+# Rule 4: in a forked child every reactor of the parent is dead: close() closes and touches no epoll,
+#         for unregistering there would deafen the parent.
+# Rule 5: the reactor lives from the first socket to the end of the run, then drains what programs
+#         had been promised: bytes accepted by send and not yet with the system.
+#
+# Sources: epoll(7); rulings A1, A4; measurements in design notes.
+"""The epoll reactor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import weakref
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+
+from .bits import ET, IN, OUT, PRI, RDHUP
+from .waits import WaitsReactor
+
+if TYPE_CHECKING:
+    from .files import KernelFile
+
+__all__ = ["EpollReactor", "Reactor", "current_reactor"]
+
+_EVERYTHING: Final = IN | PRI | OUT | RDHUP | ET
+
+#: Events taken at once, and how often in a row before other tasks get a turn.
+_BATCH: Final = 512
+_ROUNDS: Final = 4
+
+#: How long the drain at the end of a run may take in all (ruling A1).
+DRAIN_LIMIT_S: Final = 30.0
+
+_logger: Final = logging.getLogger("wsock")
+
+
+class Reactor(Protocol):
+    """What a file asks of the reactor of its run."""
+
+    dead: bool
+    token: trio.lowlevel.TrioToken
+
+    def add(self, file: KernelFile) -> None:
+        """Report ``file``'s readiness from now on."""
+
+    def remove(self, file: KernelFile) -> None:
+        """Report it no more; called before its descriptor is closed."""
+
+    def want_write(self, file: KernelFile) -> None:
+        """``file`` was refused a write and has to hear when there is room."""
+
+    def want_read(self, file: KernelFile) -> None:
+        """``file`` was read empty and has to hear when there is more."""
+
+    def watch_urgent(self, file: KernelFile, *, on: bool) -> None:
+        """Urgent data of ``file`` has to be heard of, or no longer."""
+
+    def turn(self) -> bool:
+        """Look once, without waiting, what is ready; whether anything was."""
+
+
+class EpollReactor:
+    """One epoll for one Trio run."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._table: dict[int, KernelFile] = {}
+        self.dead = False
+        self.token = trio.lowlevel.current_trio_token()
+        _alive.add(self)
+
+    def add(self, file: KernelFile) -> None:
+        """Register ``file`` for everything; what is ready already is reported first."""
+        number = file.fileno()
+        self._table[number] = file
+        self._epoll.register(number, _EVERYTHING)
+
+    def remove(self, file: KernelFile) -> None:
+        """Unregister ``file``; before its descriptor is closed or given away."""
+        if self.dead:
+            return
+        number = file.fileno()
+        if self._table.pop(number, None) is not None:
+            self._epoll.unregister(number)
+
+    def want_write(self, file: KernelFile) -> None:
+        """Nothing to do: an edge will come."""
+
+    def want_read(self, file: KernelFile) -> None:
+        """Nothing to do: an edge will come."""
+
+    def watch_urgent(self, file: KernelFile, *, on: bool) -> None:
+        """Nothing to do: EPOLLPRI is always asked for."""
+
+    def turn(self) -> bool:
+        """Serve what is ready, in a bounded number of rounds; whether anything was."""
+        if self.dead:
+            return False
+        table = self._table
+        poll = self._epoll.poll
+        for _ in range(_ROUNDS):
+            ready = poll(0, _BATCH)
+            for number, events in ready:
+                file = table.get(number)
+                if file is not None:
+                    try:
+                        file.ready(events)
+                    except Exception:
+                        _fail(file)
+            if len(ready) < _BATCH:
+                return bool(ready)
+        return True
+
+    async def run(self) -> None:
+        """The system task: wait for the epoll, serve, again; at the end drain."""
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                self.turn()
+        finally:
+            await self._drain()
+            self._end()
+
+    async def _drain(self) -> None:
+        """Move what sends have promised, while there is progress (ruling A1)."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_LIMIT_S):
+            while not self.dead:
+                left = [file for file in self._table.values() if file.rest_length()]
+                if not left:
+                    return
+                patience = max(file.provider.exit_flush_timeout for file in left)
+                before = sum(file.rest_length() for file in left)
+                deadline = trio.current_time() + patience
+                while sum(file.rest_length() for file in left) == before:
+                    with trio.move_on_at(deadline) as scope:
+                        await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    self.turn()
+                    if scope.cancelled_caught:
+                        return
+
+    def _end(self) -> None:
+        for file in list(self._table.values()):
+            file.run_over()
+        if not self.dead:
+            self._epoll.close()
+        self.dead = True
+        self._table.clear()
+
+    def forget(self) -> None:
+        """Called in a forked child: the epoll is the parent's; never touch it again."""
+        self.dead = True
+        self._table = {}
+
+
+def _fail(file: KernelFile) -> None:
+    _logger.exception("serving %r failed; its connection is aborted", file)
+    try:
+        file.fail()
+    except Exception:
+        _logger.exception("aborting %r failed too", file)
+
+
+_alive: weakref.WeakSet[EpollReactor] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for reactor in list(_alive):
+        reactor.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+_current: Final = trio.lowlevel.RunVar[dict[str, Reactor]]("wsock_reactors")
+
+
+def current_reactor(engine: str) -> Reactor | None:
+    """Return this Trio run's reactor of that engine, started if need be; None outside a run."""
+    try:
+        table = _current.get()
+    except LookupError:
+        table = {}
+        _current.set(table)
+    except RuntimeError:  # not inside a Trio run
+        return None
+    reactor = table.get(engine)
+    if reactor is None:
+        if engine == "epoll":
+            new: EpollReactor | WaitsReactor = EpollReactor()
+        else:
+            new = WaitsReactor()
+        trio.lowlevel.spawn_system_task(new.run, name=f"wsock reactor ({engine})")
+        reactor = table[engine] = new
+    return reactor

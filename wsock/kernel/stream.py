@@ -1,0 +1,500 @@
+# Stream files: connections of the machine's TCP (or AF_UNIX).
+#
+#   tdi              connection objects             carry requests down and events up
+# > kernel           the machine's sockets          THIS FILE: connect, transmit, ends and resets
+#
+# Rule 1: IN alone means data, so the common edge costs no system call. Only together with
+#         RDHUP, HUP or ERR must one look whether data, an end or a reset is there.
+# Rule 2: what the system does not take of a send is kept here, as a transport keeps a TDI_SEND that
+#         is pending, and goes out on the next OUT; ``bytes`` by reference, all else copied.
+# Rule 3: closing with a rest: send it, throw away what arrives meanwhile, shut down, close. Without
+#         progress for ``flush_timeout`` seconds it is aborted, and counted (ruling A1).
+# Rule 4: a reset is asked of the kernel once (SO_ERROR clears it) and remembered above.
+#
+# Sources: epoll(7), tcp(7), connect(2); rulings A1, A2, B8, B14.
+"""Stream files of the kernel provider."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as std
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import _timers
+from ..tdi import DisconnectFlags, Status, StatusError, addresses, status_from_errno
+from . import bindings
+from .bits import ERR, HUP, IN, OUT, PRI, RDHUP
+from .files import NOSIGNAL, KernelFile, ioctl, system_errors
+
+if TYPE_CHECKING:
+    from ..tdi import BytesLike
+    from .provider import KernelProvider
+
+__all__ = ["KernelStream"]
+
+#: Where a stream file is in its life; anything but MOVING keeps readiness off the fast path.
+MOVING: Final = 0
+CONNECTING: Final = 1
+ENDING: Final = 2  # closed above, the rest goes out
+
+_USUAL: Final = ~(IN | OUT)
+_CONNECT_ENDED: Final = OUT | ERR | HUP
+_ENDS: Final = RDHUP | HUP
+
+_REUSEPORT: Final[int | None] = getattr(std, "SO_REUSEPORT", None)
+_AF_UNIX: Final[int | None] = getattr(std, "AF_UNIX", None)
+_POSIX: Final = os.name == "posix"
+
+_SIOCATMARK: Final = 0x8905  # of Linux; the standard library has no name for it
+_DISCARD_BYTES: Final = 262144
+_GATHER: Final = 64  # pieces in one system call
+
+
+class KernelStream(KernelFile):
+    """One TCP socket of the machine."""
+
+    __slots__ = (
+        "_limit",
+        "_rest",
+        "_wake_at",
+        "blocked",
+        "bound",
+        "connect_failed",
+        "phase",
+        "release_seen",
+        "shut_pending",
+        "urgent",
+    )
+
+    def __init__(
+        self,
+        provider: KernelProvider,
+        family: int,
+        type: int,  # noqa: A002
+        proto: int,
+        fileno: int | None = None,
+    ) -> None:
+        super().__init__(provider, family, type, proto, fileno)
+        self.phase = MOVING
+        #: A write was refused or cut short: an OUT edge is owed to us.
+        self.blocked = False
+        self._rest: deque[tuple[memoryview, int]] | None = None
+        self._wake_at: _timers.Timer | None = None
+        self._limit: _timers.Timer | None = None
+        self.shut_pending = False
+        self.release_seen = False
+        self.urgent = False
+        self.connect_failed = False
+        #: Family, host and port in the table of bindings, while this file holds them.
+        self.bound: tuple[int, bytes, int] | None = None
+
+    # Address
+
+    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
+        """Bind; an address that nobody asked for is left to the kernel's connect."""
+        if implicit or self.family == _AF_UNIX:
+            if not implicit:
+                with system_errors():
+                    self.bind(addresses.unpack(self.family, local))
+            return local
+        port = addresses.port_of(self.family, local)
+        host = local[: 4 if self.family == std.AF_INET else 16]
+        if _POSIX and port:
+            bindings.claim(id(self), self.family, host, port, reuse=reuse, exclusive=exclusive)
+            self.bound = (self.family, host, port)
+        try:
+            with system_errors():
+                if _POSIX and port:
+                    self.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
+                if _POSIX and reuse and _REUSEPORT is not None:
+                    self.setsockopt(std.SOL_SOCKET, _REUSEPORT, 1)
+                self.bind(addresses.unpack(self.family, local))
+        except StatusError:
+            self._forget_binding()
+            raise
+        taken = self.local_address()
+        if _POSIX and not port:
+            port = addresses.port_of(self.family, taken)
+            bindings.claim(id(self), self.family, host, port, reuse=reuse, exclusive=exclusive)
+            self.bound = (self.family, host, port)
+        return taken
+
+    def _forget_binding(self) -> None:
+        bound, self.bound = self.bound, None
+        if bound is not None:
+            bindings.release(id(self), bound[0], bound[2])
+
+    # Connect
+
+    def start_connect(self, remote: bytes) -> None:
+        """Connect; the end is told by ``complete_connect``."""
+        if self.connect_failed:
+            self._renew()
+        number = self.connect_ex(addresses.unpack(self.family, remote))
+        if number == 0:
+            self.register()
+            self.connection.complete_connect(Status.SUCCESS)
+        elif number in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
+            self.phase = CONNECTING
+            self.register()
+            if self.reactor is not None:
+                self.reactor.want_write(self)
+        elif number == errno.EAGAIN:  # AF_UNIX: the listener's queue is full
+            raise StatusError(Status.DEVICE_NOT_READY)
+        else:
+            self.connect_failed = number not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+            raise StatusError(status_from_errno(number))
+
+    def _renew(self) -> None:
+        """Put a fresh socket behind the same descriptor (ruling B14).
+
+        After a failed connect Linux answers the next one with ECONNABORTED once and then loses a
+        port that bind(0) chose; number, port, options and this object stay.
+        """
+        self.unregister()
+        self.connect_failed = False
+        with system_errors(), std.socket(self.family, self.type, self.proto) as fresh:
+            for (level, option), value in (self.recorded or {}).items():
+                fresh.setsockopt(level, option, value)
+            if self.bound is not None:
+                local = self.getsockname()
+                fresh.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
+                # The old socket still holds the port: it must be gone before the new one binds.
+                os.dup2(fresh.fileno(), self.fileno(), inheritable=False)
+                self.bind(local)
+            else:
+                os.dup2(fresh.fileno(), self.fileno(), inheritable=False)
+        self.setblocking(False)
+
+    def _connect_ended(self, events: int) -> None:
+        number = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
+        self.phase = MOVING
+        if number:
+            self.unregister()
+            self.connect_failed = True
+            self.connection.complete_connect(status_from_errno(number))
+            return
+        self.connection.complete_connect(Status.SUCCESS)
+        if self.connection is not None and events & ~OUT:
+            self.ready(events & ~OUT)
+
+    # Listen
+
+    def start_listen(self, backlog: int) -> KernelFile:
+        """Listen; the descriptor goes on in a listening file."""
+        with system_errors():
+            self.listen(backlog)
+        return self.as_listener()
+
+    def as_listener(self) -> KernelFile:
+        """Return the listening file that takes over this descriptor."""
+        self.unregister()
+        return self.provider.listener(self)
+
+    # Readiness
+
+    def look(self) -> int:
+        """A readable stream has data, an end or an error; a peek tells which."""
+        if self.phase == CONNECTING:
+            return OUT
+        try:
+            data = std.SocketType.recv(self, 1, std.MSG_PEEK)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return IN | ERR | HUP
+        return IN if data else IN | RDHUP
+
+    def ready(self, events: int) -> None:
+        """Data, room, an urgent byte, an end or an error."""
+        if self.phase or events & _USUAL:
+            self._ready_carefully(events)
+            return
+        if events & IN:
+            self.connection.indicate()
+        if self.blocked and events & OUT:
+            self._flush()
+
+    def _ready_carefully(self, events: int) -> None:
+        if self.phase == CONNECTING:
+            if events & _CONNECT_ENDED:
+                self._connect_ended(events)
+            return
+        if self.phase == ENDING:
+            self._ready_at_the_end(events)
+            return
+        number = 0
+        if events & ERR:
+            number = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
+        if events & PRI and not self.urgent:
+            self.urgent = True
+            self.connection.indicate_expedited()
+        if events & IN and self.connection is not None and self.available():
+            self.connection.indicate()
+        if number:
+            self._aborted(status_from_errno(number))
+            return
+        if events & _ENDS and not self.release_seen and self.connection is not None:
+            self.release_seen = True
+            self.connection.event_disconnect(DisconnectFlags.RELEASE)
+        if self.blocked and events & OUT and self.connection is not None:
+            self._flush()
+
+    def _aborted(self, reason: Status) -> None:
+        self._rest, self.blocked = None, False
+        if self.connection is not None:
+            self.connection.event_disconnect(DisconnectFlags.ABORT, reason)
+
+    def fail(self) -> None:
+        """Serving this file raised: reset the connection and tell the client."""
+        connection = self.connection
+        self.reset()
+        self._rest = None
+        if connection is not None and connection.client is not None:
+            connection.event_disconnect(DisconnectFlags.ABORT, Status.CONNECTION_ABORTED)
+
+    # Receiving: recv and recv_into are the system's own
+
+    def available(self) -> int:
+        """Return how many bytes wait; with an urgent mark ahead FIONREAD counts only up to it."""
+        count = super().available()
+        if not count and self.urgent:
+            return self._peeked()
+        return count
+
+    def at_mark(self) -> bool:
+        """Whether the next byte is the one behind the urgent mark."""
+        return ioctl is not None and any(ioctl(self, _SIOCATMARK, bytes(4)))
+
+    def stop_receive(self) -> None:
+        """Receive no more: what comes is thrown away by the kernel, or reset."""
+        try:
+            self.shutdown(std.SHUT_RD)
+        except OSError:  # the peer is gone already
+            return
+
+    # Sending
+
+    def transmit(self, data: BytesLike, flags: int) -> int:
+        """Give ``data`` to the system, and keep what it does not take."""
+        try:
+            done = self.send(data, flags | NOSIGNAL)
+        except BlockingIOError:
+            self._block()
+            raise
+        if done != len(data):
+            self._keep(data, done)
+        return done
+
+    def queue(self, data: BytesLike) -> int:
+        """Keep all of ``data`` behind what is kept already."""
+        self._keep(data, 0)
+        return 0
+
+    def has_room(self) -> bool:
+        """No write was refused since the last edge."""
+        return not self.blocked
+
+    def rest_length(self) -> int:
+        """Bytes taken and not yet with the system."""
+        rest = self._rest
+        return sum(len(view) for view, _ in rest) if rest else 0
+
+    def _block(self) -> None:
+        self.blocked = True
+        if self.reactor is not None:
+            self.reactor.want_write(self)
+
+    def _keep(self, data: BytesLike, done: int) -> None:
+        if isinstance(data, bytes):
+            view = memoryview(data)[done:]
+        else:
+            view = memoryview(bytes(memoryview(data)[done:]))
+        if self._rest is None:
+            self._rest = deque()
+        self._rest.append((view, len(data)))
+        self._block()
+
+    def _flush(self) -> None:
+        """There is room: send what is kept, then say what is done."""
+        self.blocked = False
+        rest = self._rest
+        if rest is None:
+            self.connection.send_possible()
+            return
+        moved = 0
+        ended: list[int] = []
+        while rest and not self.blocked:
+            try:
+                count = self._send_pieces(rest)
+            except BlockingIOError:
+                self._block()
+                break
+            except OSError as error:
+                self._flush_failed(error)
+                return
+            moved += count
+            self._consume(rest, count, ended)
+        if not rest:
+            self._rest = None
+        self._tell_progress(moved, ended)
+
+    def _send_pieces(self, rest: deque[tuple[memoryview, int]]) -> int:
+        if len(rest) == 1:
+            return self.send(rest[0][0], NOSIGNAL)
+        pieces = [rest[index][0] for index in range(min(len(rest), _GATHER))]
+        return self.sendmsg(pieces, (), NOSIGNAL)
+
+    def _consume(self, rest: deque[tuple[memoryview, int]], count: int, ended: list[int]) -> None:
+        """Take ``count`` sent bytes off ``rest``; a piece cut short means that the room is gone."""
+        while count:
+            view, total = rest[0]
+            if count < len(view):
+                rest[0] = (view[count:], total)
+                self._block()
+                return
+            count -= len(view)
+            rest.popleft()
+            ended.append(total)
+
+    def _tell_progress(self, moved: int, ended: list[int]) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        for total in ended:
+            connection.complete_send(total, Status.SUCCESS)
+        finished = self._rest is None
+        if self.phase == ENDING:
+            if moved:
+                self._start_patience()
+            if finished:
+                self._end_now()
+            return
+        if finished and self.shut_pending:
+            self.shut_pending = False
+            self._shutdown_sending()
+        if moved and connection.client is not None:
+            connection.sent(moved)
+
+    def _flush_failed(self, error: OSError) -> None:
+        status = status_from_errno(error.errno or 0)
+        if self.phase == ENDING:
+            self._give_up(status)
+        else:
+            self._aborted(status)
+
+    # Ending
+
+    def start_disconnect(self, flags: int, *, final: bool, timeout: float | None) -> None:
+        """Release (after what is kept), or reset."""
+        connection = self.connection
+        if flags & DisconnectFlags.ABORT:
+            self._rest = None
+            self.reset()
+            connection.complete_disconnect(Status.SUCCESS, flags)
+        elif self._rest is not None:
+            if final:
+                self._end_later(timeout)
+            else:
+                self.shut_pending = True
+        elif final:
+            self.abandon()
+            connection.complete_disconnect(Status.SUCCESS, flags)
+        else:
+            self._shutdown_sending()
+
+    def _shutdown_sending(self) -> None:
+        status = Status.SUCCESS
+        try:
+            self.shutdown(std.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # reset meanwhile: there is nothing to release
+                status = status_from_errno(error.errno or 0)
+        self.connection.complete_disconnect(status, DisconnectFlags.RELEASE)
+
+    def finish_release(self, timeout: float | None) -> None:
+        """Closed above after a release: close, or once the rest is out."""
+        if self._rest is None:
+            self.abandon()
+        else:
+            self._end_later(timeout)
+
+    def drop_rest(self) -> None:
+        """Forget what is kept: the send that it belongs to was interrupted."""
+        self._rest = None
+
+    def _end_later(self, timeout: float | None) -> None:
+        self.phase = ENDING
+        if timeout is not None and self.reactor is not None:
+            self._limit = _timers.call_later(timeout, self._out_of_patience)
+        self._start_patience()
+        self._discard()
+
+    def _start_patience(self) -> None:
+        if self._wake_at is not None:
+            self._wake_at.cancel()
+        if self.reactor is None:
+            return
+        self._wake_at = _timers.call_later(self.provider.flush_timeout, self._out_of_patience)
+
+    def _out_of_patience(self) -> None:
+        if self.phase == ENDING and self._rest is not None:
+            self.provider.flushes_given_up += 1
+            self._give_up(Status.IO_TIMEOUT)
+
+    def _ready_at_the_end(self, events: int) -> None:
+        if events & ERR and self.getsockopt(std.SOL_SOCKET, std.SO_ERROR):
+            self._give_up(Status.CONNECTION_RESET)
+            return
+        if events & IN:
+            self._discard()
+        if self.phase == ENDING and self.blocked and events & OUT:
+            self._flush()
+
+    def _discard(self) -> None:
+        """Throw away what arrives while the rest goes out; unread it would end in a reset."""
+        try:
+            while self.recv(_DISCARD_BYTES):
+                pass
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._give_up(status_from_errno(error.errno or 0))
+
+    def _end_now(self) -> None:
+        self._discard()
+        if self.phase != ENDING:
+            return
+        self._last_words()
+        with suppress(OSError):  # reset in this moment
+            self.shutdown(std.SHUT_WR)
+        self.abandon()
+        self._complete_release(Status.SUCCESS)
+
+    def _give_up(self, status: Status) -> None:
+        self._last_words()
+        self._rest = None
+        self.reset()
+        self._complete_release(status)
+
+    def _last_words(self) -> None:
+        self.phase = MOVING
+        for timer in (self._wake_at, self._limit):
+            if timer is not None:
+                timer.cancel()
+        self._wake_at = self._limit = None
+
+    def _complete_release(self, status: Status) -> None:
+        connection: Any = self.connection
+        if connection is not None:
+            connection.complete_disconnect(status, DisconnectFlags.RELEASE)
+
+    def run_over(self) -> None:
+        """The run has ended: a closed file that could not send its rest is reset here."""
+        if self.phase == ENDING:
+            self._give_up(Status.IO_TIMEOUT)
+        else:
+            super().run_over()
