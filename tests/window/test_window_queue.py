@@ -299,12 +299,13 @@ async def test_a_waiting_reader_wakes_for_a_timer(
 ) -> None:
     """Also for one that is set while it waits."""
     start = trio.current_time()
-    times = []
+    times: list[tuple[Any, float]] = []
     async with trio.open_nursery() as nursery:
 
         async def read() -> None:
-            async for message in window:
-                times.append((message.wparam, trio.current_time() - start))
+            times.extend(
+                [(message.wparam, trio.current_time() - start) async for message in window]
+            )
 
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
