@@ -45,6 +45,8 @@ from ._socket_control import (
 from .tdi import addresses
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from ._stack import Stack
 
 __all__ = [
@@ -93,14 +95,14 @@ class Socket(SocketControl):
 
     # Waiting
 
-    async def _wait_receive(self, call: str, *, first: bool = False) -> None:
+    async def _wait_receive(self, call: str) -> None:
         """Wait until a receive or an accept is worth another try."""
         endpoint = self._endpoint
         if self._busy & RECEIVING:
             raise trio.BusyResourceError(f"{call}: another task waits to receive on {self!r}")
         endpoint.tie()
         waiter = _Waiter(endpoint)
-        endpoint.wait_receive(waiter, first=first)
+        endpoint.wait_receive(waiter)
         self._busy |= RECEIVING
         try:
             await wait_task_rescheduled(waiter.abort)
@@ -122,6 +124,27 @@ class Socket(SocketControl):
             await wait_task_rescheduled(waiter.abort)
         finally:
             self._busy &= ~(SENDING | SENDING_REST)
+        if endpoint.attention & afd.RELEASED:
+            raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
+
+    async def wait_turn(self, call: str, *, send: bool = False) -> None:
+        """Wait in line with any number of other tasks until ``call`` is worth another try.
+
+        What the other calls of this class refuse with BusyResourceError; the C face needs it, where
+        several threads in accept on one listener are usual. First come, first served. A checkpoint.
+
+        Raises:
+          WSAEINTR: the socket was closed meanwhile.
+        """
+        endpoint = self._endpoint
+        endpoint.check_open(call)
+        endpoint.tie()
+        waiter = _Waiter(endpoint)
+        if send:
+            endpoint.wait_send(waiter)
+        else:
+            endpoint.wait_receive(waiter)
+        await wait_task_rescheduled(waiter.abort)
         if endpoint.attention & afd.RELEASED:
             raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
 
@@ -195,7 +218,8 @@ class Socket(SocketControl):
             flags &= ~std.MSG_WAITALL
             if not flags:
                 await self._gather(max_bytes)
-        return await self._retry("recv", lambda: self.recv_nowait(max_bytes, flags))
+        data: bytes = await self._retry("recv", lambda: self.recv_nowait(max_bytes, flags))
+        return data
 
     async def _gather(self, max_bytes: int) -> None:
         endpoint = self._endpoint

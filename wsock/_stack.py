@@ -149,6 +149,14 @@ class Stack:
         """Nothing of ``endpoint`` is left."""
         self.endpoints.pop(id(endpoint), None)
 
+    def turn(self) -> bool:
+        """Look once, without waiting, what has happened below; whether anything had.
+
+        For programs that poll: an answer that means "not now" is given only after a look
+        (ruling B10). Runs no user code; never a checkpoint.
+        """
+        return bool(self.provider.turn())
+
     # For people
 
     def netstat(self) -> list[dict[str, Any]]:

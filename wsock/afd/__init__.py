@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from .adopting import adopt
 from .datagram import MAX_DATAGRAM, DatagramEndpoint
-from .endpoint import Endpoint, EndpointHost
+from .endpoint import Endpoint, EndpointHost, Watcher
 from .notify import RE_ENABLED_BY, Notifier, Target
 from .options import get_option, set_option
 from .pool import MAX_BACKLOG, BacklogPool
@@ -36,6 +36,7 @@ __all__ = [
     "Target",
     "TracedDatagramEndpoint",
     "TracedStreamEndpoint",
+    "Watcher",
     "adopt",
     "get_option",
     "set_option",

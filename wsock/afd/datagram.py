@@ -209,6 +209,10 @@ class DatagramEndpoint(Endpoint):
             return answer[0], answer[1], self.peer
         return answer
 
+    def select_state(self) -> tuple[bool, bool, bool]:
+        """A datagram socket is writable, bound or not; readable with a datagram or an error."""
+        return self.can_receive(), not self.attention & SHUT_SEND, False
+
     # What conditions ask
 
     def can_receive(self) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..tdi import AddressObject, Device
     from .states import State, Trigger
 
-__all__ = ["Endpoint", "EndpointHost"]
+__all__ = ["Endpoint", "EndpointHost", "Watcher"]
 
 FD_READ_OOB: Final = FD_READ | FD_OOB
 
@@ -52,6 +52,22 @@ class EndpointHost(Protocol):
 
     def given_back(self, endpoint: Endpoint) -> None:
         """Nothing of ``endpoint`` is left, neither here nor in the transport."""
+
+
+class Watcher:
+    """A waiter that only looks (select): it is told, and whoever waits behind it is told too.
+
+    Args:
+      wake: a plain callable; called at most once for each time that this is entered.
+    """
+
+    __slots__ = ("wake",)
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self.wake = wake
+
+    def __call__(self) -> None:
+        self.wake()
 
 
 class Endpoint(Notifier):
@@ -121,11 +137,11 @@ class Endpoint(Notifier):
         #: Why the connection is reset, as a WSA code; 0 while it is not.
         self.reset_code = 0
         #: SO_ERROR: the reason of a failed nonblocking connect.
-        self.socket_error = 0
+        self.socket_error: int = 0
         #: SO_LINGER: None is off, else seconds.
         self.linger: int | None = None
-        self.reuse = False
-        self.exclusive = False
+        self.reuse: bool = False
+        self.exclusive: bool = False
         self.options: dict[tuple[int, int], Any] | None = None
         #: The places of a listening socket.
         self.pool: Any = None
@@ -297,32 +313,36 @@ class Endpoint(Notifier):
             self.send_waiters = None
 
     def wake_receiver(self) -> bool:
-        """Call the first waiting receiver; whether there was one."""
+        """Call the first waiting receiver; whether there was one. Watchers before it are told."""
         queue = self.waiters
         if queue is None:
             return False
-        waiter = queue.popleft()
-        if not queue:
-            self.waiters = None
-        waiter()
-        return True
+        while queue:
+            waiter = queue.popleft()
+            if not queue:
+                self.waiters = None
+            waiter()
+            if waiter.__class__ is not Watcher:
+                return True
+        return False
 
     def wake_sender(self) -> bool:
-        """Call the first waiting sender; whether there was one."""
+        """Call the first waiting sender; whether there was one. Watchers before it are told."""
         queue = self.send_waiters
         if queue is None:
             return False
-        waiter = queue.popleft()
-        if not queue:
-            self.send_waiters = None
-        waiter()
-        return True
+        while queue:
+            waiter = queue.popleft()
+            if not queue:
+                self.send_waiters = None
+            waiter()
+            if waiter.__class__ is not Watcher:
+                return True
+        return False
 
     def wake_all(self) -> None:
         """Call everybody: closed, reset, or the peer is gone."""
-        while self.wake_receiver():
-            pass
-        while self.wake_sender():
+        while self.wake_receiver() or self.wake_sender():
             pass
 
     # Conditions, as far as every type has them
@@ -348,6 +368,10 @@ class Endpoint(Notifier):
         if self.reset_code == errors.WSAECONNRESET.winerror and self.windows_rules:
             return errors.WSAECONNABORTED.winerror
         return self.reset_code
+
+    def select_state(self) -> tuple[bool, bool, bool]:
+        """Whether select would put this socket into its read, write and except set (winsock 10)."""
+        return False, False, False
 
     def can_receive(self) -> bool:
         """FD_READ's condition."""

@@ -298,10 +298,9 @@ class ReceivingEndpoint(Endpoint):
     def on_readable(self) -> None:
         """Bytes wait in the transport: serve a waiting task first, else report FD_READ."""
         self.readable = True
-        if self.waiters is not None:
-            self.wake_receiver()
-        elif self.mask and not self.attention & SHUT_RECEIVE:
-            self.arrive(FD_READ)
+        if (self.waiters is None or not self.wake_receiver()) and self.mask:
+            if not self.attention & SHUT_RECEIVE:
+                self.arrive(FD_READ)
 
     def on_urgent(self) -> None:
         """An urgent byte waits in the transport."""

@@ -277,6 +277,40 @@ class StreamEndpoint(SendingEndpoint):
             self.wake_receiver()
         return endpoint
 
+    def held_connection(self) -> ConnectionObject | None:
+        """Return the connection that accept would hand over, without taking it; None for none.
+
+        Raises WSAEINVAL on a socket that does not listen (WSAAccept asks before it accepts).
+        """
+        self.check_open("accept")
+        if self.pool is None:
+            raise errors.WSAEINVAL("accept", self.state, "the socket is not listening")
+        if not self.pool.pending:
+            self._look_for_client()
+        return self.pool.pending[0] if self.pool.pending else None
+
+    def refuse_held(self) -> None:
+        """Reset the connection that accept would hand over; its place is free again."""
+        connection = self.pool.accept()
+        connection.disconnect(DisconnectFlags.ABORT, final=True, timeout=None)
+        self.pool.release(connection)
+        with suppress(StatusError):
+            self.file.offer_next()
+        self.re_enable(FD_ACCEPT)
+
+    def select_state(self) -> tuple[bool, bool, bool]:
+        """A fresh socket and an idle listener are in none; a refused connect is in except."""
+        if self.state == LISTENING:
+            return self.held_connection() is not None, False, False
+        if self.state != CONNECTED:
+            return False, False, self.connect_code > 0
+        if self.attention & RESET:
+            return True, True, False
+        ended = bool(self.attention & PEER_RELEASED)
+        readable = ended or bool(self.attention & SHUT_RECEIVE) or self.can_receive()
+        writable = not self.attention & SHUT_SEND and self.has_room()
+        return readable, writable, self.has_urgent()
+
     def _look_for_client(self) -> None:
         try:
             self.file.offer_next()

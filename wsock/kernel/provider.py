@@ -19,6 +19,7 @@ from .datagram import KernelDatagram
 from .files import system_errors
 from .gated import GatedDatagram, GatedStream
 from .listener import KernelListener
+from .reactor import current_reactor
 from .stream import KernelStream
 
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ class KernelProvider:
     def listener(self, stream: KernelStream) -> KernelListener:
         """Make the listening file that takes over the descriptor of ``stream``."""
         return KernelListener(self, stream)
+
+    def turn(self) -> bool:
+        """Look once, without waiting, what is ready in this Trio run; whether anything was."""
+        reactor = current_reactor(self.engine)
+        return reactor is not None and reactor.turn()
 
     def clock(self) -> int:
         """Return the time in nanoseconds that trace records carry."""

@@ -184,5 +184,8 @@ class Provider(Protocol):
     def adopt(self, descriptor: int, family: int, type: int, proto: int) -> TransportFile:  # noqa: A002
         """Make a file around a descriptor that exists already."""
 
+    def turn(self) -> bool:
+        """Look once, without waiting, what has happened; whether anything had."""
+
     def clock(self) -> int:
         """Return the time in nanoseconds that trace records carry."""
