@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wsock.virtual.layers import PROTOCOL_ICMP
+from wsock.virtual.layers import PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP
 from wsock.virtual.profile import SECOND
 from wsock.virtual.wire import icmp, ipv4
 from wsock.virtual.wire.malformed import Malformed
@@ -71,7 +71,7 @@ class IcmpLayer:
     ) -> None:
         quote = message.body
         header_length = (quote[0] & 15) << 2 if quote else 0
-        if header_length < ipv4.HEADER_LENGTH or len(quote) < header_length + 8:
+        if header_length < ipv4.HEADER_LENGTH or len(quote) < header_length + _least_quoted(quote):
             self._node.drop(interface, packet.data, "icmp quote too short")
             return
         header = quote[:header_length]
@@ -154,3 +154,8 @@ class IcmpLayer:
         """Tell the sender that the rest of a packet did not come (ICMP 11/1)."""
         self._node.drop(interface, first.data, "ip reassembly timed out: first fragment")
         self.send_error(icmp.TIME_EXCEEDED, icmp.REASSEMBLY_TIME_EXCEEDED, first)
+
+
+def _least_quoted(quote: memoryview) -> int:
+    """Return how many bytes after the header must be quoted: the ports, where there are any."""
+    return 8 if len(quote) > 9 and quote[9] in (PROTOCOL_TCP, PROTOCOL_UDP) else 0

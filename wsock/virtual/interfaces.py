@@ -172,6 +172,7 @@ class WireInterface(Interface):
 
     def _conditions_changed(self) -> None:
         self.mtu = self.egress.conditions.mtu
+        self.node.routes.forget()  # a route carries its MTU
 
     def emit(self, data: bytes, receivers: Sequence[WireInterface]) -> None:
         """Put ``data`` on the wire for these receivers, unless the gates object."""

@@ -147,7 +147,7 @@ class Transport(Protocol):
           code: the ICMP code.
           quoted_header: IP header of the packet that failed, as the ICMP message quotes it. Its
             source address is one of this host.
-          quoted: what came after that header, 8 bytes or more.
+          quoted: what came after that header; for TCP and UDP 8 bytes or more.
           extra: 3/4: next-hop MTU (0 if the router did not say); 12: the pointer; else 0.
         """
 

@@ -48,7 +48,11 @@ class _Outgoing(NamedTuple):
     source: bytes
     destination: bytes
     port: int
+    # The options as they were when it was sent:
     ttl: int | None
+    dscp: int
+    dont_fragment: bool
+    multicast_loop: bool
 
 
 class UdpEndpoint:
@@ -166,7 +170,11 @@ class UdpEndpoint:
         if self.dont_fragment and length > route.mtu:
             return LocalError.EMSGSIZE
         ttl = self.multicast_ttl if group else self.ttl
-        self._outbox.append(_Outgoing(data, source, remote, port, ttl))
+        self._outbox.append(
+            _Outgoing(
+                data, source, remote, port, ttl, self.dscp, self.dont_fragment, self.multicast_loop
+            )
+        )
         ip.mark_dirty(self)
         return None
 
@@ -179,16 +187,21 @@ class UdpEndpoint:
         """Emit what was accepted."""
         ip = self._layer.ip
         while self._outbox:
-            data, source, destination, port, ttl = self._outbox.popleft()
-            datagram = udp.build(source, self.local_port, destination, port, data)
+            out = self._outbox.popleft()
+            datagram = udp.build(out.source, self.local_port, out.destination, out.port, out.data)
             error = ip.send(
-                PROTOCOL_UDP, source, destination, datagram,
-                ttl=ttl, dscp=self.dscp, dont_fragment=self.dont_fragment,
-                multicast_loop=self.multicast_loop,
-            )  # fmt: skip
+                PROTOCOL_UDP,
+                out.source,
+                out.destination,
+                datagram,
+                ttl=out.ttl,
+                dscp=out.dscp,
+                dont_fragment=out.dont_fragment,
+                multicast_loop=out.multicast_loop,
+            )
             ip.counters.count("udp sent" if error is None else f"udp not sent: {error.name}")
             if error is not None:
-                self.fail(error, destination, port)
+                self.fail(error, out.destination, out.port)
 
     # Receiving.
 

@@ -1,0 +1,507 @@
+"""IPv4: header, options, fragments, reassembly, routing, forwarding (checklist IP1 to IP9)."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsock.virtual.addresses import packed
+from wsock.virtual.layers import LocalError
+from wsock.virtual.network import Network
+from wsock.virtual.scheduler import NANOSECONDS
+from wsock.virtual.wire import ipv4
+from wsock.virtual.wire.ipv4 import Ipv4Packet
+from wsock.virtual.wire.malformed import Malformed
+
+if TYPE_CHECKING:
+    from wsock.virtual.node import HostCore
+
+HERE, THERE = packed("10.0.0.1"), packed("10.0.0.2")
+LAN_A, LAN_B = packed("192.0.2.1"), packed("192.0.2.2")
+
+
+class Note:
+    """A transport that keeps what it is given."""
+
+    def __init__(self, _: object = None) -> None:
+        self.packets: list[bytes] = []
+        self.errors: list[tuple[int, int, int]] = []
+
+    def receive(self, packet: Ipv4Packet) -> None:
+        """Keep the payload."""
+        self.packets.append(bytes(packet.payload))
+
+    def icmp_error(
+        self, icmp_type: int, code: int, header: object, quoted: object, extra: int
+    ) -> None:
+        """Keep the error."""
+        self.errors.append((icmp_type, code, extra))
+
+
+PROTOCOL = 253  # for experiments (RFC 3692)
+
+
+def noting_network() -> Network:
+    """A network whose hosts note what comes by protocol 253."""
+    net = Network(5)
+    net.transports[PROTOCOL] = Note
+    return net
+
+
+def note(host: HostCore) -> Note:
+    """The noting transport of a host."""
+    transport = host.transport(PROTOCOL)
+    assert isinstance(transport, Note)
+    return transport
+
+
+def linked(**conditions: object) -> tuple[Network, HostCore, HostCore]:
+    """Two hosts, a at 10.0.0.1 and b at 10.0.0.2, joined by a link."""
+    net = noting_network()
+    a, b = net.host("a"), net.host("b")
+    net.link(a, b, **conditions)  # type: ignore[arg-type]
+    return net, a, b
+
+
+def routed(mtu: int = 1500) -> tuple[Network, HostCore, HostCore, HostCore]:
+    """a - r - b; the link from r to b has the MTU given."""
+    net = noting_network()
+    a, r, b = net.host("a"), net.router("r"), net.host("b")
+    net.link(a, r)
+    net.link(r, b, mtu=mtu)
+    a.add_route("0.0.0.0/0", r)
+    b.add_route("0.0.0.0/0", r)
+    return net, a, r, b
+
+
+def parsed(data: bytes) -> Ipv4Packet:
+    """Parse what must be a packet."""
+    packet = ipv4.parse(data)
+    assert isinstance(packet, Ipv4Packet), packet
+    return packet
+
+
+# Format.
+
+
+@given(
+    st.binary(max_size=80), st.integers(0, 255), st.integers(0, 255), st.integers(0, 63),
+    st.integers(0, 0xFFFF), st.sampled_from([0, ipv4.DONT_FRAGMENT, ipv4.MORE_FRAGMENTS | 5]),
+)  # fmt: skip
+def test_ip1_header_fields_round_trip(
+    payload: bytes, ttl: int, protocol: int, dscp: int, identification: int, flags: int
+) -> None:
+    """IP1, S1-52, S1-54, S1-60: every field comes back; the version is 4, the checksum is right."""
+    data = ipv4.build(
+        HERE, THERE, protocol, payload,
+        ttl=ttl, tos=dscp << 2, identification=identification, flags_offset=flags,
+    )  # fmt: skip
+    packet = parsed(data + b"padding of the link")
+    assert data[0] >> 4 == 4
+    assert (packet.source, packet.destination, packet.ttl) == (HERE, THERE, ttl)
+    assert (packet.protocol, packet.dscp, packet.flags_offset) == (protocol, dscp, flags)
+    assert packet.identification == identification
+    assert bytes(packet.payload) == payload
+
+
+@given(st.binary(max_size=40), st.integers(0, 159))
+def test_ip1_a_flipped_bit_in_the_header_is_dropped(payload: bytes, bit: int) -> None:
+    """IP1, S1-60: any single bit flipped in the header makes the packet unreadable."""
+    data = bytearray(ipv4.build(HERE, THERE, 17, payload))
+    data[bit // 8] ^= 1 << bit % 8
+    assert isinstance(ipv4.parse(bytes(data)), Malformed)
+
+
+def test_ip1_a_bad_checksum_is_counted_and_dropped() -> None:
+    """IP1: the host counts, logs, and hands nothing up."""
+    net, _, b = linked()
+    data = bytearray(ipv4.build(HERE, THERE, PROTOCOL, b"x"))
+    data[10] ^= 1
+    b.interfaces["eth0"].deliver(bytes(data))
+    assert b.counters["ip bad checksum"] == 1
+    assert note(b).packets == []
+    assert "ip bad checksum" in str(net.log[-1])
+
+
+@pytest.mark.parametrize("words", range(11))
+def test_ip2_options_are_skipped_by_header_length(words: int) -> None:
+    """IP2, S1-53: IHL 5 to 15 leads to the payload, whatever the options are."""
+    options = bytes([1] * 4 * words)
+    net, a, b = linked()
+    assert a.ipv4.send(PROTOCOL, None, THERE, b"payload", options=options) is None
+    net.run_until_quiet()
+    assert note(b).packets == [b"payload"]
+    data = ipv4.build(HERE, THERE, PROTOCOL, b"payload", options=options)
+    assert data[0] & 15 == 5 + words
+
+
+def test_ip2_a_header_length_below_five_words_is_dropped() -> None:
+    """IP2, S1-53: IHL 0 to 4 is no header."""
+    for ihl in range(5):
+        data = bytearray(ipv4.build(HERE, THERE, 17, b"x" * 20))
+        data[0] = 0x40 | ihl
+        assert ipv4.parse(bytes(data)) == "ip header length below 5 words"
+
+
+def test_s1_55_total_length_is_at_most_65535() -> None:
+    """S1-55: 65,535 bytes are a packet, one more is none, neither built nor sent."""
+    assert len(ipv4.build(HERE, THERE, 17, bytes(65_515))) == 65_535
+    with pytest.raises(ValueError, match="65536 bytes"):
+        ipv4.build(HERE, THERE, 17, bytes(65_516))
+    _, a, _ = linked()
+    assert a.ipv4.send(PROTOCOL, None, THERE, bytes(65_516)) is LocalError.EMSGSIZE
+
+
+def test_s1_55_every_host_handles_576_bytes_and_the_longest_packet() -> None:
+    """S1-55: 576 bytes pass in one piece where the MTU allows, 65,535 in fragments."""
+    net, a, b = linked(mtu=576)
+    for size in (556, 65_515):
+        assert a.ipv4.send(PROTOCOL, None, THERE, bytes(size)) is None
+    net.run_until_quiet()
+    assert [len(p) for p in note(b).packets] == [556, 65_515]
+
+
+def test_s1_61_an_address_byte_is_at_most_255() -> None:
+    """S1-61: 192.168.34.442 is no address."""
+    with pytest.raises(ValueError, match="442"):
+        packed("192.168.34.442")
+
+
+# Forwarding.
+
+
+def test_ip3_each_router_takes_one_from_ttl_and_mends_the_checksum() -> None:
+    """IP3, S1-59, S1-60: TTL falls by one per hop, and the header still verifies."""
+    net, a, _, b = routed()
+    cap = net.capture(b)
+    a.ipv4.send(PROTOCOL, None, packed(str(b.address)), b"x", ttl=9)
+    net.run_until_quiet()
+    (seen,) = cap.packets
+    assert seen.ip is not None
+    assert seen.ip.ttl == 8
+    assert seen.ip_checksum_good
+
+
+def test_ip3_s1_59_ttl_n_survives_n_minus_1_routers() -> None:
+    """IP3, S1-59: with TTL 1 the first router answers ICMP 11/0, with TTL 2 it passes."""
+    net, a, r, b = routed()
+    destination = packed(str(b.address))
+    a.ipv4.send(PROTOCOL, None, destination, b"dies", ttl=1)
+    a.ipv4.send(PROTOCOL, None, destination, b"lives", ttl=2)
+    net.run_until_quiet()
+    assert note(b).packets == [b"lives"]
+    assert note(a).errors == [(11, 0, 0)]
+    assert r.counters["ip ttl exceeded"] == 1
+
+
+def test_s1_50_two_links_of_different_kind_carry_the_same_datagram() -> None:
+    """S1-50: IP hides what is below: an Ethernet segment on one side, a bare link on the other."""
+    net = noting_network()
+    lan = net.segment("lan", "192.0.2.0/24")
+    a, r, b = net.host("a", lan), net.router("r", lan), net.host("b")
+    net.link(r, b, mtu=600)
+    a.add_route("0.0.0.0/0", r)
+    b.add_route("0.0.0.0/0", r)
+    a.ipv4.send(PROTOCOL, None, packed("10.0.0.2"), b"d" * 1200)
+    net.run_until_quiet()
+    assert note(b).packets == [b"d" * 1200]
+
+
+def test_a_host_does_not_forward() -> None:
+    """A host that is no router drops what is not for it."""
+    _, _, b = linked()
+    b.interfaces["eth0"].deliver(ipv4.build(HERE, packed("10.9.9.9"), PROTOCOL, b"x"))
+    assert b.counters["ip not for this host"] == 1
+
+
+# Fragments.
+
+
+def test_ip4_s1_51_a_router_fragments_to_the_smallest_mtu() -> None:
+    """IP4, S1-51: path 1500-576: every fragment fits 576, the data arrive equal."""
+    net, a, _, b = routed(mtu=576)
+    cap = net.capture(b)
+    data = random.Random(1).randbytes(3000)
+    a.ipv4.send(PROTOCOL, None, packed(str(b.address)), data)
+    net.run_until_quiet()
+    assert note(b).packets == [data]
+    assert len(cap) > 5
+    assert all(len(packet.data) <= 576 for packet in cap.packets)
+
+
+def test_ip4_s1_56_s1_57_s1_58_identification_flags_and_offsets_of_fragments() -> None:
+    """S1-56, 57, 58: one identification, MF on all but the last, offsets in units of 8 bytes."""
+    net, a, _ = linked(mtu=576)
+    cap = net.capture(a)
+    a.ipv4.send(PROTOCOL, None, THERE, bytes(1500))
+    a.ipv4.send(PROTOCOL, None, THERE, bytes(700))
+    net.run_until_quiet()
+    packets = [p.ip for p in cap.packets if p.ip is not None]
+    first, second = packets[:3], packets[3:]
+    assert [p.more_fragments for p in first] == [True, True, False]
+    assert [p.offset for p in first] == [0, 552, 1104]
+    assert all(p.offset % 8 == 0 for p in packets)
+    assert len({p.identification for p in first}) == 1
+    assert {p.identification for p in first} != {p.identification for p in second}
+
+
+def test_ip4_s1_57_df_over_a_small_mtu_is_answered_with_the_next_hop_mtu() -> None:
+    """IP4, S1-57: DF set and too long: dropped, ICMP 3/4 names the MTU; the sender believes it."""
+    net, a, r, b = routed(mtu=576)
+    destination = packed(str(b.address))
+    assert a.ipv4.send(PROTOCOL, None, destination, bytes(1000), dont_fragment=True) is None
+    net.run_until_quiet()
+    assert note(a).errors == [(3, 4, 576)]
+    assert note(b).packets == []
+    assert r.counters["ip too long and must not be fragmented"] == 1
+    again = a.ipv4.send(PROTOCOL, None, destination, bytes(1000), dont_fragment=True)
+    assert again is LocalError.EMSGSIZE
+    route = a.ipv4.route(destination)
+    assert route is not None
+    assert route.mtu == 576
+
+
+def test_a_learned_path_mtu_fades_after_ten_minutes() -> None:
+    """RFC 1191 section 6.3: the path may have become better."""
+    net, a, _, b = routed()
+    destination = packed(str(b.address))
+    a.ipv4.learn_path_mtu(destination, 600)
+    net.run_for(599)
+    assert a.ipv4.route(destination).mtu == 600  # type: ignore[union-attr]
+    net.run_for(2)
+    assert a.ipv4.route(destination).mtu == 1500  # type: ignore[union-attr]
+
+
+def test_copied_options_are_in_every_fragment_and_others_in_the_first() -> None:
+    """RFC 791 section 3.1: the copied flag decides."""
+    copied, once = bytes([0x88, 4, 1, 2]), bytes([0x44, 4, 5, 0])
+    packet = parsed(ipv4.build(HERE, THERE, 17, bytes(100), options=once + copied))
+    first, *rest = [parsed(piece) for piece in ipv4.fragments(packet, 76)]
+    assert bytes(first.options) == once + copied
+    assert rest
+    assert all(bytes(piece.options) == copied for piece in rest)
+
+
+def pieces_of(payload: bytes, mtu: int = 68, identification: int = 7) -> list[bytes]:
+    """Cut a packet from 10.0.0.1 to 10.0.0.2."""
+    whole = ipv4.build(HERE, THERE, PROTOCOL, payload, identification=identification)
+    return ipv4.fragments(parsed(whole), mtu)
+
+
+@given(st.data())
+def test_ip5_s1_58_fragments_in_any_order_with_duplicates_rebuild(data: st.DataObject) -> None:
+    """IP5, S1-58: shuffled fragments, some twice, give the packet back, once."""
+    payload = data.draw(st.binary(min_size=49, max_size=400))
+    pieces = pieces_of(payload)
+    extra = data.draw(st.lists(st.sampled_from(pieces), max_size=4))
+    _, _, b = linked()
+    order = data.draw(st.permutations(pieces + extra))
+    for piece in order:
+        b.interfaces["eth0"].deliver(piece)
+    assert payload in note(b).packets
+    assert all(packet == payload for packet in note(b).packets)
+
+
+def test_ip5_fragments_of_fragments_rebuild() -> None:
+    """IP5: a fragment cut again on its way (1500-576-296) still fits in."""
+    payload = random.Random(2).randbytes(2000)
+    _, _, b = linked()
+    for piece in pieces_of(payload, 576):
+        for smaller in ipv4.fragments(parsed(piece), 296):
+            b.interfaces["eth0"].deliver(smaller)
+    assert note(b).packets == [payload]
+
+
+def test_ip5_overlapping_fragments_drop_the_whole_packet() -> None:
+    """IP5: what overlaps without being the same is an attack: nothing of the packet is used."""
+    payload = random.Random(3).randbytes(96)
+    pieces = pieces_of(payload)
+    forged = ipv4.build(
+        HERE, THERE, PROTOCOL, bytes(16), identification=7,
+        flags_offset=ipv4.MORE_FRAGMENTS | 5,
+    )  # fmt: skip
+    _, _, b = linked()
+    for piece in [pieces[0], forged, *pieces]:
+        b.interfaces["eth0"].deliver(piece)
+    assert note(b).packets == []
+    assert b.counters["ip fragments overlap"] >= 1
+
+
+@pytest.mark.parametrize(("first_came", "errors"), [(True, [(11, 1, 0)]), (False, [])])
+def test_ip5_after_60_s_an_unfinished_packet_goes_and_11_1_is_sent(
+    first_came: bool, errors: list[tuple[int, int, int]]
+) -> None:
+    """IP5: 60 s after the first fragment; ICMP 11/1 only if the one with offset 0 is there."""
+    net, a, b = linked()
+    pieces = pieces_of(bytes(96))
+    b.interfaces["eth0"].deliver(pieces[0] if first_came else pieces[1])
+    net.run_for(59.9)
+    assert b.counters["ip reassembly timed out"] == 0
+    net.run_for(0.2)
+    assert b.counters["ip reassembly timed out"] == 1
+    assert note(a).errors == errors
+
+
+def test_ip5_memory_for_unfinished_packets_is_bounded() -> None:
+    """IP5: a flood of first fragments pushes out the oldest, never more than 64 are kept."""
+    _, _, b = linked()
+    for identification in range(200):
+        b.interfaces["eth0"].deliver(pieces_of(bytes(96), identification=identification)[0])
+    assert b.counters["ip reassembly memory full"] == 200 - 64
+
+
+def test_ip5_a_fragment_beyond_65535_bytes_is_dropped() -> None:
+    """IP5: the ping of death is a counter."""
+    _, _, b = linked()
+    data = ipv4.build(HERE, THERE, PROTOCOL, bytes(600), flags_offset=8189)
+    b.interfaces["eth0"].deliver(data)
+    assert b.counters["ip fragment beyond 65535 bytes or empty"] == 1
+
+
+# Routes.
+
+
+def test_ip6_the_longest_prefix_wins_and_the_default_route_takes_the_rest() -> None:
+    """IP6: /32 before /24 before /0, whatever the order in which they were added."""
+    net = Network()
+    a, r1, r2, r3 = net.host("a"), net.router("r1"), net.router("r2"), net.router("r3")
+    for router in (r1, r2, r3):
+        net.link(a, router)
+    a.add_route("0.0.0.0/0", r1)
+    a.add_route("198.51.100.0/24", r2)
+    a.add_route("198.51.100.7/32", r3)
+    hops = [a.ipv4.route(packed(x)) for x in ("203.0.113.1", "198.51.100.8", "198.51.100.7")]
+    assert [hop and hop.interface.name for hop in hops] == ["eth0", "eth1", "eth2"]
+
+
+def test_ip6_no_route_is_enetunreach_here_and_3_0_from_a_router() -> None:
+    """IP6: the host that has no route says so at once; a router says ICMP 3/0."""
+    net, a, r, _ = routed()
+    assert net.host("lonely").ipv4.send(PROTOCOL, None, THERE, b"") is LocalError.ENETUNREACH
+    a.ipv4.send(PROTOCOL, None, packed("203.0.113.9"), b"x")
+    net.run_until_quiet()
+    assert note(a).errors == [(3, 0, 0)]
+    assert r.counters["ip no route"] == 1
+
+
+def test_ip7_identifications_of_a_flow_do_not_repeat_within_65536_packets() -> None:
+    """IP7: unique per source, destination and protocol; 0 where DF makes it meaningless."""
+    net, a, _ = linked()
+    cap = net.capture(a)
+    for _ in range(300):
+        a.ipv4.send(PROTOCOL, None, THERE, b"")
+    a.ipv4.send(PROTOCOL, None, THERE, b"", dont_fragment=True)
+    *numbers, last = [p.ip.identification for p in cap.packets if p.ip]
+    assert len(set(numbers)) == 300
+    assert last == 0
+
+
+# Special addresses.
+
+
+def test_ip8_loopback_never_leaves_the_host() -> None:
+    """IP8: 127/8 goes round inside; a source in 127/8 cannot go out."""
+    net, a, _ = linked()
+    cap = net.capture(a)
+    assert a.ipv4.send(PROTOCOL, None, packed("127.9.9.9"), b"inside") is None
+    bad = a.ipv4.send(PROTOCOL, packed("127.0.0.1"), THERE, b"outside")
+    net.run_until_quiet()
+    assert bad is LocalError.EINVAL
+    assert note(a).packets == [b"inside"]
+    assert len(cap) == 0
+
+
+def test_an_own_address_is_reached_through_loopback() -> None:
+    """A host that talks to its own address sends nothing on the wire."""
+    net, a, _ = linked()
+    cap = net.capture(a)
+    a.ipv4.send(PROTOCOL, None, HERE, b"me")
+    net.run_until_quiet()
+    assert note(a).packets == [b"me"]
+    assert len(cap) == 0
+
+
+@pytest.mark.parametrize("source", ["0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255"])
+def test_ip8_impossible_sources_are_dropped(source: str) -> None:
+    """IP8: no packet comes from nobody, from loopback, from a group or from everybody."""
+    _, _, b = linked()
+    b.interfaces["eth0"].deliver(ipv4.build(packed(source), THERE, PROTOCOL, b"x"))
+    assert b.counters["ip source address invalid"] == 1
+    assert note(b).packets == []
+
+
+def test_ip8_a_loopback_destination_on_a_wire_is_dropped() -> None:
+    """IP8: 127/8 is never believed when it comes from outside."""
+    _, _, b = linked()
+    b.interfaces["eth0"].deliver(ipv4.build(HERE, packed("127.0.0.1"), PROTOCOL, b"x"))
+    assert b.counters["ip loopback address on a wire"] == 1
+
+
+def test_a_foreign_source_address_cannot_be_sent_from() -> None:
+    """A host sends from its own addresses only."""
+    _, a, _ = linked()
+    assert a.ipv4.send(PROTOCOL, THERE, THERE, b"") is LocalError.EADDRNOTAVAIL
+
+
+@pytest.mark.parametrize("destination", ["255.255.255.255", "192.0.2.255"])
+def test_ip9_limited_and_directed_broadcast_reach_every_host(destination: str) -> None:
+    """IP9: all hosts of the segment, the sender itself included, get it."""
+    net = noting_network()
+    lan = net.segment("lan", "192.0.2.0/24")
+    hosts = [net.host(name, lan) for name in "abc"]
+    hosts[0].ipv4.send(PROTOCOL, None, packed(destination), b"all")
+    net.run_until_quiet()
+    assert [note(host).packets for host in hosts] == [[b"all"]] * 3
+
+
+def test_ip9_groups_reach_their_members_only_and_no_router_carries_them_on() -> None:
+    """IP9: 224/4 is delivered to members; TTL 1 by default."""
+    net = noting_network()
+    lan = net.segment("lan", "192.0.2.0/24")
+    a, member, other = (net.host(name, lan) for name in "abc")
+    router = net.router("r", lan)
+    group = packed("239.1.2.3")
+    endpoint = member.udp.open()
+    assert endpoint.join(group) is None
+    a.ipv4.send(PROTOCOL, None, group, b"members")
+    net.run_until_quiet()
+    assert note(member).packets == [b"members"]
+    assert note(other).packets == note(router).packets == []
+
+
+def test_ip9_a_router_does_not_forward_a_directed_broadcast() -> None:
+    """RFC 2644: else one packet from far away makes a whole network answer."""
+    net = noting_network()
+    lan = net.segment("lan", "192.0.2.0/24")
+    b, r, a = net.host("b", lan), net.router("r", lan), net.host("a")
+    net.link(a, r)
+    a.add_route("0.0.0.0/0", r)
+    a.ipv4.send(PROTOCOL, None, packed("192.0.2.255"), b"smurf")
+    net.run_until_quiet()
+    assert note(b).packets == []
+
+
+def test_a_switched_mtu_is_seen_by_the_next_packet() -> None:
+    """Routes carry the MTU of now."""
+    net, a, _ = linked()
+    assert a.ipv4.route(THERE).mtu == 1500  # type: ignore[union-attr]
+    link = net.media["a-b"]
+    for direction in link.directions():
+        direction.change({"mtu": 1000})
+    assert a.ipv4.route(THERE).mtu == 1000  # type: ignore[union-attr]
+
+
+def test_reassembly_timeout_is_the_profiles() -> None:
+    """Linux keeps fragments for 30 s, the RFC profile for 60 s."""
+    net = noting_network()
+    a = net.host("a")
+    b = net.host("b", profile="linux")
+    net.link(a, b)
+    b.interfaces["eth0"].deliver(pieces_of(bytes(96))[0])
+    net.run_for(30.1)
+    assert b.counters["ip reassembly timed out"] == 1
+    assert net.scheduler.now == int(30.1 * NANOSECONDS)
