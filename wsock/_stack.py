@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import contextvars
 import socket as std
+import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import afd, errors, tdi
 from .afd import DatagramEndpoint, StreamEndpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .afd import Endpoint
 
 __all__ = ["Stack", "current_stack"]
@@ -51,6 +54,7 @@ class Stack:
     """
 
     __slots__ = (
+        "__weakref__",
         "datagram_class",
         "default_receive_buffer",
         "default_send_buffer",
@@ -99,6 +103,9 @@ class Stack:
         self.opened_in_all = 0
         self.stream_class: type[StreamEndpoint] = StreamEndpoint
         self.datagram_class: type[DatagramEndpoint] = DatagramEndpoint
+        stacks.add(self)
+        for hook in new_stack_hooks:
+            hook(self)
 
     @staticmethod
     def default() -> Stack:
@@ -191,6 +198,10 @@ def _kernel_provider(engine: str | None, flush_timeout: float, exit_flush_timeou
 
 
 _default: Stack | None = None
+
+#: Every stack there is, and who wants to hear of new ones: a monitor that watches everything.
+stacks: Final[weakref.WeakSet[Stack]] = weakref.WeakSet()
+new_stack_hooks: Final[list[Callable[[Stack], None]]] = []
 
 #: The stack of the host that this task runs on; none: the machine.
 current: Final[contextvars.ContextVar[Stack | None]] = contextvars.ContextVar(

@@ -59,6 +59,7 @@ class _TracedEndpoint(Endpoint):
         if record is None:
             return call(*arguments)
         record.length = length
+        record.duration_ns = -1  # still running: what is written meanwhile is caused by this call
         tracer = self.host.device.tracer
         assert tracer is not None
         tracer.emit(record)
@@ -67,6 +68,8 @@ class _TracedEndpoint(Endpoint):
         except errors.WSAError as error:
             record.extra = {"error": error.name}
             raise
+        finally:
+            record.duration_ns = self.host.device.provider.clock() - record.time_ns
         if isinstance(result, bytes):
             record.length = len(result)
         elif isinstance(result, int):
@@ -94,6 +97,8 @@ class _TracedEndpoint(Endpoint):
             if record is not None:
                 record.flags = bit
                 record.extra = {"code": code}
+                if self.target is not None and self.target.kind == "message":
+                    record.extra["message"] = self.message
                 self._emit(record)
 
     def bind(self, local: bytes, *, implicit: bool = False) -> None:
