@@ -8,7 +8,7 @@ from wsock import _handles
 from wsock.constants import FD_CLOSE, FD_READ, WM_USER
 
 if TYPE_CHECKING:
-    from conftest import FakeEndpoint
+    from fake_endpoints import FakeEndpoint
 
     from wsock._window import Window
 

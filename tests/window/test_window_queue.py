@@ -14,7 +14,7 @@ from wsock.constants import FD_READ, WM_QUIT, WM_TIMER, WM_USER
 from wsock.errors import WSAENOBUFS, WSAEWOULDBLOCK
 
 if TYPE_CHECKING:
-    from conftest import FakeEndpoint
+    from fake_endpoints import FakeEndpoint
 
 
 def drain(window: Window) -> list[Any]:

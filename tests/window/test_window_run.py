@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from conftest import Handler
+from fake_endpoints import Handler
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from wsock.constants import FD_READ, FD_WRITE, WM_QUIT, WM_TIMER, WM_USER
@@ -12,7 +12,7 @@ from wsock.constants import FD_READ, FD_WRITE, WM_QUIT, WM_TIMER, WM_USER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import FakeEndpoint
+    from fake_endpoints import FakeEndpoint
 
     from wsock._window import Message, Window
 
