@@ -16,6 +16,7 @@ from wsock.tdimon.formats import FormatError
 from wsock.tdimon.rows import PROFILES, Row
 from wsock.tdimon.selection import FIELDS, PRESETS, Selection
 from wsock.tdimon.trace import Trace, load
+from wsock.tdimon.watching import watch
 
 __all__ = [
     "FIELDS",
@@ -28,4 +29,5 @@ __all__ = [
     "Trace",
     "TraceRecord",
     "load",
+    "watch",
 ]

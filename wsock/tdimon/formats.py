@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsock.tdi.status import DisconnectFlags, EventKind, ReceiveFlags, SendFlags, Status
 from wsock.tdi.trace import TraceRecord
-from wsock.tdimon.rows import Renderer, Row, gap_row
+from wsock.tdimon.rows import Row, RowFeed
 from wsock.tdimon.schema import FIELDS, VERSION, RecordWriter, packed_from_text, record_from_dict
 
 if TYPE_CHECKING:
@@ -60,15 +60,7 @@ def rows_of(
     records: Iterable[TraceRecord], profile: str = "plain"
 ) -> Iterator[tuple[TraceRecord | None, Row]]:
     """Yield each record that the profile shows with its row; ``None`` with the row of a gap."""
-    renderer = Renderer(profile)
-    expected = 0
-    for record in records:
-        if expected and record.sequence > expected:
-            yield None, gap_row(record.sequence - expected)
-        expected = record.sequence + 1
-        row = renderer.row(record)
-        if row is not None:
-            yield record, row
+    return RowFeed(profile).feed(records)
 
 
 def write_table(rows: Iterable[Row]) -> Iterator[str]:

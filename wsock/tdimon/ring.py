@@ -12,14 +12,36 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from wsock.tdi.trace import Tracer, TraceRecord
 
-__all__ = ["CAPACITY", "Fan", "Ring"]
+__all__ = ["CAPACITY", "Calls", "Fan", "OneSocket", "Ring"]
 
 CAPACITY: Final = 100_000
+
+
+class Calls:
+    """Which Winsock call is running, so that what happens meanwhile can name it as its cause.
+
+    A call's record is emitted when the call begins, with a negative duration until it returns.
+    """
+
+    __slots__ = ("_running",)
+
+    def __init__(self) -> None:
+        self._running: list[TraceRecord] = []
+
+    def cause_of(self, record: TraceRecord) -> TraceRecord | None:
+        """Return the running call that ``record`` happens in; one that begins is noted."""
+        running = self._running
+        while running and running[-1].duration_ns >= 0:
+            running.pop()
+        cause = running[-1] if running else None
+        if record.kind == "call" and record.duration_ns < 0:
+            running.append(record)
+        return cause
 
 
 class Ring:
@@ -28,19 +50,25 @@ class Ring:
     ``count`` is how many there ever were, ``forgotten`` how many of them before the last clear.
     """
 
-    __slots__ = ("_append", "_records", "count", "forgotten")
+    __slots__ = ("_append", "_calls", "_records", "count", "forgotten")
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         if capacity < 1:
             raise ValueError("a ring holds at least one record")
         self._records: deque[TraceRecord] = deque(maxlen=capacity)
         self._append = self._records.append
+        self._calls = Calls()
         self.count = 0
         self.forgotten = 0
 
     def emit(self, record: TraceRecord) -> None:
-        """Take a record: number it, and drop the oldest one if the ring is full."""
+        """Take a record: number it, name its cause, drop the oldest one if the ring is full."""
         self.count = record.sequence = self.count + 1
+        cause = self._calls.cause_of(record)
+        if cause is not None:
+            record.cause = cause.request
+        elif record.kind != "call":
+            record.cause = "network"
         self._append(record)
 
     def refill(self, records: list[TraceRecord]) -> None:
@@ -70,6 +98,30 @@ class Ring:
         """Forget every record; numbering goes on, so the gap shows."""
         self._records.clear()
         self.forgotten = self.count
+
+
+class OneSocket:
+    """Passes on the records of one socket: its calls, what they cause, and its objects' events."""
+
+    __slots__ = ("_calls", "_ids", "endpoint", "tracer")
+
+    def __init__(self, tracer: Tracer, endpoint: Any) -> None:  # noqa: ANN401
+        self.tracer = tracer
+        self.endpoint = endpoint
+        self._calls = Calls()
+        self._ids = {id(endpoint)}
+
+    def emit(self, record: TraceRecord) -> None:
+        """Take a record of the whole stack, and pass it on if it is this socket's."""
+        endpoint, address = self.endpoint, self.endpoint.address
+        if endpoint.connection is not None:
+            self._ids.add(id(endpoint.connection))
+        if address is not None and address.owner is endpoint:  # an accepted one shares its address
+            self._ids.add(id(address))
+        cause = self._calls.cause_of(record)
+        own = cause is not None and cause.object_id == id(endpoint)
+        if own or record.object_id in self._ids:
+            self.tracer.emit(record)
 
 
 class Fan:

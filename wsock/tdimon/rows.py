@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wsock.tdimon import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from wsock.tdi.trace import TraceRecord
+    from wsock.tdimon.ring import Ring
 
-__all__ = ["PROFILES", "Profile", "Renderer", "Row", "gap_row", "profile_named"]
+__all__ = ["PROFILES", "Profile", "Renderer", "Row", "RowFeed", "gap_row", "profile_named"]
 
 
 class Row(NamedTuple):
@@ -67,11 +68,9 @@ def _label_2003(renderer: Renderer, record: TraceRecord) -> str:
 
 
 def _label_plain(renderer: Renderer, record: TraceRecord) -> str:
-    if record.kind != "tdi":
-        return f"socket {record.socket}" if record.socket else "socket"
     number = renderer.number_of(record)
-    if record.object_kind == "address":
-        return f"address {number}"
+    if record.kind != "tdi" or record.object_kind == "address":
+        return f"{record.object_kind or 'socket'} {number}"
     place = f" (Connect {record.number})" if record.object_kind == "Connect" else ""
     return f"connection {number}{place}"
 
@@ -87,6 +86,7 @@ def _is_active(record: TraceRecord) -> bool:
     return record.object_kind == "connect"
 
 
+_CONNECTIONS: Final = frozenset({"connect", "Connect"})
 _TDI: Final = frozenset({"tdi"})
 _ALL: Final = frozenset({"tdi", "call", "fd", "message", "state"})
 
@@ -185,19 +185,30 @@ class Renderer:
     def __init__(self, profile: str | Profile = "plain") -> None:
         self.profile = profile_named(profile) if isinstance(profile, str) else profile
         # Ids are memory addresses, and a later object may get a dead one's: a number belongs to
-        # the object that lives from one IRP_MJ_CREATE to the next.
+        # the object that lives from one IRP_MJ_CREATE to the next, or to a socket until CLOSED.
         self._numbers: dict[tuple[str, int], int] = {}
-        self._counts: dict[tuple[str, bool], int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self._call: tuple[str, str] | None = None
 
     def number_of(self, record: TraceRecord) -> int:
         """Return the number of the record's object: 1 for the first of its kind on its host."""
         key = (record.host, record.object_id)
         number = self._numbers.get(key)
         if number is None or record.request == "IRP_MJ_CREATE":
-            kind = (record.host, record.object_kind == "address")
+            kind = (record.host, record.object_kind.lower())  # Connect n and connect: connections
             number = self._counts[kind] = self._counts.get(kind, 0) + 1
             self._numbers[key] = number
+        if record.kind == "state" and words.request(record) == "CLOSED":
+            del self._numbers[key]
         return number
+
+    def _indented(self, record: TraceRecord, request: str) -> str:
+        """A call stands at the margin, what it caused is indented below it."""
+        if record.kind == "call":
+            self._call = (record.host, record.request)
+        elif record.cause and (record.host, record.cause) == self._call:
+            return f"  {request}"
+        return request
 
     def row(self, record: TraceRecord) -> Row | None:
         """Return the record's row, ``None`` where the profile does not show it."""
@@ -205,15 +216,43 @@ class Renderer:
         shown = record.kind in profile.kinds
         if not shown or (record.object_kind, record.request) in profile.hidden:
             return None
-        request = record.request
+        request = words.request(record)
         remote = profile.remote.get(request, words.remote)
         detail = profile.detail.get(request, words.detail)
-        no_address = profile.no_address if record.object_kind != "address" else ""
+        no_address = profile.no_address if record.object_kind in _CONNECTIONS else ""
         return Row(
             profile.label(self, record),
-            f"  {request}" if profile.indent and record.kind != "call" else request,
+            self._indented(record, request) if profile.indent else request,
             words.local(record) or no_address,
             remote(record),
             words.result(record),
             detail(record),
         )
+
+
+class RowFeed:
+    """Makes rows of a trace that goes on: feed it what is new, and gaps show."""
+
+    def __init__(self, profile: str = "plain", *, host: str | None = None, seen: int = 0) -> None:
+        #: Number of the last record that was fed; 0: the first one may have any number.
+        self.seen = seen
+        self._host = host
+        self._renderer = Renderer(profile)
+
+    def feed(self, records: Iterable[TraceRecord]) -> Iterator[tuple[TraceRecord | None, Row]]:
+        """Yield each record that is shown with its row; ``None`` with the row of a gap."""
+        for record in records:
+            if self.seen and record.sequence > self.seen + 1:
+                yield None, gap_row(record.sequence - self.seen - 1)
+            self.seen = record.sequence
+            if self._host is None or record.host == self._host:
+                row = self._renderer.row(record)
+                if row is not None:
+                    yield record, row
+
+    def feed_from(self, ring: Ring) -> Iterator[tuple[TraceRecord | None, Row]]:
+        """Yield what a ring holds that was not fed yet; what it dropped before is a gap."""
+        records = ring.newest(ring.count - self.seen)
+        if records and not self.seen and records[0].sequence > ring.forgotten + 1:
+            yield None, gap_row(records[0].sequence - ring.forgotten - 1)
+        yield from self.feed(records)

@@ -77,9 +77,9 @@ FIELDS: Final[dict[str, Field]] = {
     "tdi.pending": Field(N, _of("tdi", lambda r: r.pending), "connections not yet accepted"),
     "ws": Field(P, lambda r: True if r.kind != "tdi" else None, "a row of Winsock, not of TDI"),
     "ws.call": Field(S, _of("call", lambda r: r.request), "bind, send, recv ..."),
-    "ws.event": Field(S, _of("fd", lambda r: r.request), "FD_READ, FD_WRITE ..."),
+    "ws.event": Field(S, _of("fd", words.request), "FD_READ, FD_WRITE ..."),
     "ws.message": Field(S, _of("message", lambda r: r.request), "a window message"),
-    "ws.state": Field(S, _of("state", lambda r: r.request), "the state that was reached"),
+    "ws.state": Field(S, _of("state", words.request), "the state that was reached"),
     "ws.error": Field(
         S, lambda r: words.result(r) if r.kind in ("call", "fd", "message") else None,
         "SUCCESS, WSAEWOULDBLOCK ...",

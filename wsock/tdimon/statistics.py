@@ -23,7 +23,7 @@ __all__ = ["Pool", "RequestFigures", "Statistics", "summarise"]
 
 #: Not failures: both answers of an event handler are the normal ones, and a would-block is an
 #: answer, not an error.
-_FINE: Final = frozenset({int(Status.SUCCESS), int(Status.MORE_PROCESSING_REQUIRED), 10035})
+_FINE: Final = frozenset({"SUCCESS", "MORE_PROCESSING_REQUIRED", "WSAEWOULDBLOCK"})
 _REFUSALS: Final = frozenset(
     {Status.CONNECTION_REFUSED, Status.INSUFFICIENT_RESOURCES, Status.REMOTE_NOT_LISTENING}
 )
@@ -75,10 +75,10 @@ class Statistics:
         yield ""
         yield f"{'request':<30}{'count':>8}{'failed':>8}{'bytes':>12}{'mean us':>10}{'max us':>10}"
         for (_, request), one in sorted(self.requests.items()):
-            mean = one.total_ns / one.count / 1000
+            times = f"{one.total_ns / one.count / 1000:>10.1f}{one.longest_ns / 1000:>10.1f}"
             yield (
                 f"{request:<30}{one.count:>8}{one.failed:>8}{one.bytes:>12}"
-                f"{mean:>10.1f}{one.longest_ns / 1000:>10.1f}"
+                f"{times if one.longest_ns else ''}"
             )
         for pool in self.pools:
             low = "?" if pool.lowest_free is None else pool.lowest_free
@@ -94,11 +94,11 @@ def summarise(records: Iterable[TraceRecord], lost: int = 0) -> Statistics:
     pools: dict[tuple[str, int], Pool] = {}
     for record in records:
         found.records += 1
-        one = found.requests.setdefault((record.kind, record.request), RequestFigures())
+        one = found.requests.setdefault((record.kind, words.request(record)), RequestFigures())
         one.count += 1
-        one.failed += record.status not in _FINE
+        one.failed += words.result(record) not in _FINE
         one.bytes += max(record.length, 0)
-        one.total_ns += record.duration_ns
+        one.total_ns += max(record.duration_ns, 0)
         one.longest_ns = max(one.longest_ns, record.duration_ns)
         if record.kind == "tdi":
             _transport(record, found, pools)

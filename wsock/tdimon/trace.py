@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from wsock.tdimon import formats
 from wsock.tdimon.ring import CAPACITY, Ring
-from wsock.tdimon.rows import Renderer, Row, gap_row
+from wsock.tdimon.rows import Row, RowFeed
 from wsock.tdimon.selection import Selection
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Trace:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.ring = Ring(capacity)
-        self._cursors: dict[tuple[str | None, str], _Cursor] = {}
+        self._read: dict[tuple[str | None, str], tuple[RowFeed, list[Row]]] = {}
 
     def __repr__(self) -> str:
         lost = f", {self.lost} lost" if self.lost else ""
@@ -75,12 +75,9 @@ class Trace:
         Raises:
           ValueError: no such profile.
         """
-        cursor = self._cursors.get((host, profile))
-        if cursor is None:
-            cursor = _Cursor(host, profile, self.ring.forgotten)
-            self._cursors[host, profile] = cursor
-        cursor.advance(self.ring)
-        return cursor.rows.copy()
+        feed, rows = self._read.setdefault((host, profile), (RowFeed(profile, host=host), []))
+        rows += [row for _, row in feed.feed_from(self.ring)]
+        return rows.copy()
 
     def select(self, selection: Selection | str, *, profile: str = "plain") -> list[Row]:
         """Return the rows that a selection, or an expression, lets pass.
@@ -98,7 +95,7 @@ class Trace:
     def clear(self) -> None:
         """Forget every record and row; numbers go on."""
         self.ring.clear()
-        self._cursors.clear()
+        self._read.clear()
 
     def table(self, host: str | None = None, *, profile: str = "plain") -> str:
         """Return the rows as a text table."""
@@ -136,25 +133,3 @@ def load(path: str | Path) -> Trace:
     trace = Trace(max(len(records), 1))
     trace.ring.refill(records)
     return trace
-
-
-class _Cursor:
-    """How far one reader of rows has come."""
-
-    __slots__ = ("_host", "_renderer", "_seen", "rows")
-
-    def __init__(self, host: str | None, profile: str, seen: int) -> None:
-        self._host = host
-        self._renderer = Renderer(profile)
-        self._seen = seen
-        self.rows: list[Row] = []
-
-    def advance(self, ring: Ring) -> None:
-        for record in ring.newest(ring.count - self._seen):
-            if record.sequence > self._seen + 1:
-                self.rows.append(gap_row(record.sequence - self._seen - 1))
-            self._seen = record.sequence
-            if self._host is None or record.host == self._host:
-                row = self._renderer.row(record)
-                if row is not None:
-                    self.rows.append(row)

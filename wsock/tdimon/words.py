@@ -16,7 +16,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Final
 
-from wsock import errors
+from wsock import constants, errors
 from wsock.tdi.addresses import PROTOCOL_NAMES, show
 from wsock.tdi.status import DisconnectFlags, ReceiveFlags, SendFlags, Status
 
@@ -36,10 +36,14 @@ __all__ = [
     "port_of",
     "protocol",
     "remote",
+    "request",
     "result",
 ]
 
 ERROR_NAMES: Final = {number: name for name, number in errors.CODES.items()}
+_EVENT_NAMES: Final = {int(bit): str(bit.name) for bit in constants.FD}
+#: Parts of ``extra`` that are shown in columns of their own.
+_SHOWN_ELSEWHERE: Final = frozenset({"error", "code", "to", "call"})
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 #: The flags that the old monitor printed, in its order (NORMAL never; R5).
@@ -122,11 +126,24 @@ def association(record: TraceRecord) -> str:
     return f"{protocol(record)}:{address(record.family, record.association)}"
 
 
+def request(record: TraceRecord) -> str:
+    """Return the name of what happened; a notification's is its event, a state's is the new one."""
+    if record.kind == "fd":
+        return _EVENT_NAMES.get(record.flags, record.request)
+    if record.kind == "state" and record.extra:
+        return str(record.extra.get("to", record.request))
+    return record.request
+
+
 def result(record: TraceRecord) -> str:
     """Return the status without ``STATUS_``, or the Winsock error of a call or a notification."""
-    status = record.status
+    status: int | str = record.status
+    if record.kind != "tdi" and record.extra:
+        status = record.extra.get("error") or record.extra.get("code") or status
     if isinstance(status, Status):
         return status.name
+    if isinstance(status, str):
+        return status
     return "SUCCESS" if status == 0 else ERROR_NAMES.get(status, f"error {status}")
 
 
@@ -162,7 +179,8 @@ def _indicated(record: TraceRecord) -> str:
 
 def _extra(record: TraceRecord) -> str:
     """Whatever else a call, notification or state row carries, as ``name=value``."""
-    pieces = [f"{name}={value}" for name, value in (record.extra or {}).items()]
+    extra = record.extra or {}
+    pieces = [f"{name}={value}" for name, value in extra.items() if name not in _SHOWN_ELSEWHERE]
     if record.length >= 0:
         pieces.insert(0, _length(record))
     return " ".join(pieces)

@@ -54,7 +54,7 @@ _BY_KIND: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "state": (),
 }
 _DETAIL_WIDTH: Final = 34
-_FINE: Final = frozenset({int(Status.SUCCESS), int(Status.MORE_PROCESSING_REQUIRED)})
+_FINE: Final = frozenset({"SUCCESS", "MORE_PROCESSING_REQUIRED"})
 
 
 class Lane(NamedTuple):
@@ -203,7 +203,7 @@ def _same(last: TraceRecord, record: TraceRecord) -> bool:
 
 
 def _style(record: TraceRecord) -> str:
-    if record.status not in _FINE:
+    if words.result(record) not in _FINE:
         return "failed"
     if record.kind != "tdi":
         return {"call": "call", "state": "notice"}.get(record.kind, "notice")
@@ -235,21 +235,22 @@ def _step(record: TraceRecord, row: Row, places: dict[tuple[str, int], int]) -> 
     note = None
     endpoint = places.get((record.host, _ENDPOINT))
     if record.kind == "state" and endpoint is not None:
-        note = (endpoint, record.request)
+        note = (endpoint, words.request(record))
     detail = _detail(record, row)
     return Step(record.time_ns, record.host, tuple(arrows), detail, note, record.kind, row)
 
 
 def _text(record: TraceRecord) -> str:
     if record.kind == "call":
-        return str((record.extra or {}).get("call", record.request))
-    return record.request
+        length = f"{record.length} bytes" if record.length >= 0 else ""
+        return str((record.extra or {}).get("call") or f"{record.request}({length})")
+    return words.request(record)
 
 
 def _detail(record: TraceRecord, row: Row) -> tuple[str, ...]:
     """The smaller lines: which object, what came out unless it is what everyone expects, detail."""
     if record.kind != "tdi":
-        return () if record.status in _FINE else (row.result,)
+        return () if row.result in _FINE else (row.result,)
     label = f"Connect {record.number}" if record.object_kind == "Connect" else record.object_kind
     detail = row.detail.replace("Flags: ", "")
     if record.status != Status.SUCCESS:

@@ -1,0 +1,249 @@
+# The wsock command: what students, porters and operators meet first.
+#
+#   __main__      says what is missing when the extra "cli" is
+# > _cli          demo, examples, doctor, explain      THIS FILE
+#   tdimon.cli    tdimon                               loaded when it is asked for
+#
+# Rule: what is printed is ASCII, so that every console shows it; nothing here needs the repository:
+# the examples are in the wheel.
+"""The ``wsock`` command line."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import runpy
+import shutil
+import socket
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["cli"]
+
+#: Extra: the modules that it brings and what they are for.
+_EXTRAS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "cli": (("click", "rich"), "this command"),
+    "win32": (("greenback",), "the C face, wsock.win32"),
+    "pcap": (("pcapng",), "comments in packet captures"),
+    "server": (("argon2", "sqlalchemy"), "the login server"),
+    "bench": (("matplotlib", "pyperf"), "the benchmarks"),
+}
+
+
+class _Lazy(click.Group):
+    """Loads ``tdimon`` only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "tdimon"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "tdimon":
+            from wsock.tdimon.cli import tdimon
+
+            return tdimon
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Lazy, invoke_without_command=True)
+@click.version_option(package_name="wsock", message="wsock %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Winsock's I/O models for Python on Trio.
+
+    \b
+      wsock demo                    the login server, with clients and a trace
+      wsock examples                list the example programs
+      wsock examples copy echo .    take one of them home
+      wsock explain FD_WRITE        what an event, an error or a TDI name means
+      wsock doctor                  what works on this machine
+      wsock tdimon script.py        run a program and watch its transport
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@cli.command()
+@click.argument("name", required=False)
+def explain(name: str | None) -> None:
+    """Explain an event (FD_READ), an error (WSAEWOULDBLOCK, 10035) or a TDI name (TDI_SEND)."""
+    from wsock import _explain
+
+    if name is None:
+        click.echo(textwrap.fill(", ".join(_explain.topics()), 88, break_on_hyphens=False))
+        return
+    try:
+        lines = list(_explain.explain(name))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        hanging = 17 if line.startswith("  ") and indent == 2 and ":  " in line[:18] else indent
+        click.echo(textwrap.fill(line, 92, subsequent_indent=" " * hanging) if line else "")
+
+
+# Examples
+
+
+def _examples_folder() -> Path:
+    """Return where the examples are: in the wheel, or in the repository."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "_examples", package.parent / "examples"):
+        if folder.is_dir():
+            return folder
+    raise click.ClickException("the examples are not installed here")
+
+
+def _examples() -> Iterator[tuple[str, Path]]:
+    """Yield each example's name and its file or folder."""
+    for path in sorted(_examples_folder().iterdir()):
+        if path.suffix == ".py" and not path.name.startswith("_"):
+            yield path.stem, path
+        elif path.is_dir() and any(path.glob("*.py")):
+            yield path.name, path
+
+
+def _example(name: str) -> Path:
+    found = dict(_examples())
+    if name not in found:
+        raise click.ClickException(f"no example {name!r}; there are: {', '.join(found)}")
+    return found[name]
+
+
+def _first_line(path: Path) -> str:
+    """Return what a program says of itself in the first line of its docstring."""
+    for file in [path] if path.is_file() else [path / "__init__.py", *sorted(path.glob("*.py"))]:
+        if file.is_file():
+            doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+            if doc:
+                return doc.splitlines()[0]
+    return ""
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def examples(ctx: click.Context) -> None:
+    """List the example programs, show one, or copy one."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_examples)
+
+
+@examples.command("list")
+def list_examples() -> None:
+    """List the examples with what they are about."""
+    for name, path in _examples():
+        click.echo(f"{name:<20} {_first_line(path)}")
+
+
+@examples.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print an example's source."""
+    path = _example(name)
+    for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+        if path.is_dir():
+            click.echo(f"# ---- {file.relative_to(path.parent)}")
+        click.echo(file.read_text(encoding="utf-8"))
+
+
+@examples.command()
+@click.argument("name")
+@click.argument("folder", default=".")
+def copy(name: str, folder: str) -> None:
+    """Copy an example into FOLDER; nothing is overwritten."""
+    path = _example(name)
+    target = Path(folder) / path.name
+    if target.exists():
+        raise click.ClickException(f"{target} exists already")
+    try:
+        if path.is_file():
+            shutil.copyfile(path, target)
+        else:
+            shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise click.ClickException(f"cannot copy: {error}") from error
+    click.echo(str(target))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Run the login server's demonstration, as ``make demo`` does."""
+    folder = _examples_folder()
+    module = "wsock._examples.login_server.demo"
+    if folder.name == "examples":
+        sys.path.insert(0, str(folder.parent))
+        module = "examples.login_server.demo"
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+# Doctor
+
+
+@cli.command()
+def doctor() -> None:
+    """Tell what works on this machine; exit code 1 when something that wsock needs does not."""
+    failed = False
+    for mark, text in [*_system(), *_extras(), *_loopback()]:
+        failed |= mark == "FAIL"
+        click.echo(f"{mark:<5} {text}")
+    sys.exit(failed)
+
+
+def _system() -> Iterator[tuple[str, str]]:
+    version = importlib.metadata.version
+    yield "ok", f"wsock {version('wsock')}, trio {version('trio')}"
+    new_enough = sys.version_info >= (3, 11)
+    yield "ok" if new_enough else "FAIL", f"Python {platform.python_version()} (3.11 or later)"
+    yield "ok", f"{platform.system()} {platform.release()}, {os.cpu_count()} processors"
+    try:
+        from wsock._stack import Stack
+
+        engine = getattr(Stack().provider, "engine", "?")
+    except Exception as error:  # whatever it is, this is the place to show it
+        yield "FAIL", f"the sockets of this machine: {error!r}"
+    else:
+        yield "ok", f"readiness by {engine!r} (WSOCK_ENGINE=waits chooses the portable way)"
+    try:
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except ImportError:
+        return
+    few = soft < 4096
+    hint = "; for more clients: ulimit -n 65536" if few else ""
+    yield "note" if few else "ok", f"open files: {soft} (at most {hard}){hint}"
+
+
+def _extras() -> Iterator[tuple[str, str]]:
+    for extra, (modules, purpose) in _EXTRAS.items():
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        if missing:
+            yield "-", f'{purpose}: pip install "wsock[{extra}]"'
+        else:
+            yield "ok", f"{purpose} (extra {extra})"
+
+
+def _loopback() -> Iterator[tuple[str, str]]:
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as listener:
+                listener.bind((host, 0))
+                listener.listen(1)
+                with socket.create_connection(listener.getsockname()[:2], timeout=2):
+                    pass
+        except OSError as error:
+            essential = family == socket.AF_INET
+            yield "FAIL" if essential else "note", f"no connection to {host}: {error}"
+        else:
+            yield "ok", f"loopback {host}"

@@ -1,0 +1,305 @@
+# wsock tdimon: the monitor on the command line.
+#
+# > cli      options, exit codes                 THIS FILE: the only one here that knows click
+#   screen   rows on a terminal or in a pipe     the only one that knows rich
+#   Trace    everything else
+#
+# Rule 1: the program under the monitor keeps its exit code, its traceback and its Ctrl-C; the trace
+#         is saved in each case. A file that cannot be written is an error of its own (exit code 1).
+# Rule 2: in a pipe: plain lines, no colour, and a reader that goes away ends it quietly.
+"""The ``wsock tdimon`` command."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import runpy
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from wsock.tdimon import FormatError, Trace, load, watch
+from wsock.tdimon.compare import compare
+from wsock.tdimon.diagram import build
+from wsock.tdimon.formats import rows_of
+from wsock.tdimon.rows import PROFILES
+from wsock.tdimon.screen import Screen, Stream
+from wsock.tdimon.selection import FIELDS, PRESETS, Selection
+from wsock.tdimon.statistics import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wsock.tdi.trace import TraceRecord
+
+__all__ = ["tdimon"]
+
+
+class _RunByDefault(click.Group):
+    """``wsock tdimon script.py`` and ``wsock tdimon -m module`` mean the command ``run``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_RunByDefault, invoke_without_command=True)
+@click.pass_context
+def tdimon(ctx: click.Context) -> None:
+    """Watch every TDI request and event that a program's sockets cause.
+
+    \b
+    Run a script, or a module, under the monitor:
+      wsock tdimon echo_server.py 7000
+      wsock tdimon -m examples.echo
+      wsock tdimon --filter "tdi.request == TDI_SEND" --save run.jsonl echo.py
+      wsock tdimon --filter @data --diagram run.svg echo.py
+    \b
+    Look at what was saved:
+      wsock tdimon show run.jsonl --profile tdimon-2003
+      wsock tdimon draw run.jsonl run.svg
+      wsock tdimon stats run.jsonl
+      wsock tdimon diff monday.jsonl tuesday.jsonl
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that select rows; it gets ``selection`` and ``profile``."""
+
+    @functools.wraps(command)
+    def selecting(
+        expression: str,
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
+        highlight: tuple[str, ...],
+        **rest: object,
+    ) -> None:
+        try:
+            chosen = Selection(expression, include=include, exclude=exclude, highlight=highlight)
+        except ValueError as error:  # FilterSyntaxError is one
+            raise click.UsageError(str(error)) from error
+        command(selection=chosen, **rest)
+
+    options = [
+        click.option("-f", "--filter", "expression", default="", metavar="EXPRESSION",
+                     help="Show what passes; @name is a preset. See: wsock tdimon fields."),
+        click.option("-i", "--include", multiple=True, metavar="COLUMN=WILDCARD",
+                     help="Show rows whose column matches; may be repeated."),
+        click.option("-x", "--exclude", multiple=True, metavar="COLUMN=WILDCARD",
+                     help="Hide rows whose column matches; wins over --include."),
+        click.option("-l", "--highlight", multiple=True, metavar="COLUMN=WILDCARD",
+                     help="Mark rows whose column matches."),
+        click.option("-p", "--profile", type=click.Choice(list(PROFILES)), default="all",
+                     show_default=True, help="Which rows, and what they are called."),
+    ]  # fmt: skip
+    wrapped: Callable[..., None] = selecting
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@tdimon.command(context_settings={"allow_interspersed_args": False})
+@click.option("-m", "--module", is_flag=True, help="PROGRAM is a module, as for python -m.")
+@_selecting
+@click.option("-s", "--save", "saves", multiple=True, metavar="FILE",
+              help="Save the trace when the program has ended: .jsonl, .tsv or .txt.")  # fmt: skip
+@click.option("-d", "--diagram", "diagrams", multiple=True, metavar="FILE",
+              help="Draw what the filter lets pass: .svg, .mmd or .txt.")  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="Write the rows there, not to the screen.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no rows while the program runs.")
+@click.option("--live", is_flag=True, help="A live table: space pauses, arrows scroll, / filters.")
+@click.option("--stats", is_flag=True, help="Print figures at the end.")
+@click.option("--capacity", default=100_000, show_default=True, type=click.IntRange(1),
+              help="How many records are kept; older ones are dropped and counted.")  # fmt: skip
+@click.argument("program")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(
+    module: bool,
+    selection: Selection,
+    profile: str,
+    saves: tuple[str, ...],
+    diagrams: tuple[str, ...],
+    output: str | None,
+    quiet: bool,
+    live: bool,
+    stats: bool,
+    capacity: int,
+    program: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """Run PROGRAM (a script; with -m a module) under the monitor.
+
+    Its arguments follow; its exit code is kept.
+    """
+    if not module and not Path(program).is_file():
+        raise click.UsageError(f"there is no script {program!r}; with -m it is a module")
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(_opened(output)) if output else None
+        with watch(capacity=capacity) as trace:
+            if not quiet:
+                view = Screen if live and file is None else Stream
+                stack.enter_context(view(trace, selection, profile, file))
+            code = _run(program, arguments, module=module)
+    try:
+        for name in saves:
+            trace.save(name)
+        for name in diagrams:
+            _draw(_chosen(trace, selection, profile), name)
+    except OSError as error:
+        raise click.ClickException(f"cannot write: {error}") from error
+    if stats:
+        _print_statistics(trace, trace.records())
+    if trace.lost:
+        click.echo(f"{trace.lost} records were dropped; see --capacity", err=True)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[IO[str]]:
+    try:
+        with Path(name).open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+    except OSError as error:
+        raise click.ClickException(f"cannot write: {error}") from error
+
+
+def _run(program: str, arguments: tuple[str, ...], *, module: bool) -> int:
+    """Run the program as ``python`` would; return its exit code."""
+    sys.argv = [program, *arguments]
+    sys.path.insert(0, "" if module else str(Path(program).resolve().parent))
+    try:
+        if module:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(program, run_name="__main__")
+    except SystemExit as leaving:
+        if leaving.code is None or isinstance(leaving.code, int):
+            return leaving.code or 0
+        click.echo(leaving.code, err=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception:  # the program's own: shown as Python shows it, and the trace is saved
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _loaded(name: str) -> Trace:
+    try:
+        return load(name)
+    except FormatError as error:
+        raise click.ClickException(f"{name}: {error}") from error
+    except OSError as error:
+        raise click.ClickException(f"cannot read: {error}") from error
+
+
+@tdimon.command()
+@click.argument("file")
+@_selecting
+@click.option("--host", help="Rows of this host alone.")
+def show(file: str, selection: Selection, profile: str, host: str | None) -> None:
+    """Print the rows of a saved trace."""
+    trace = _loaded(file)
+    Stream(trace, selection, profile, None).show(trace.records(host))
+
+
+@tdimon.command()
+@click.argument("file")
+@click.argument("picture", required=False)
+@_selecting
+@click.option("--host", "hosts", multiple=True, help="Which host; at most two.")
+@click.option("--title", default="", help="A heading for the picture.")
+def draw(
+    file: str,
+    picture: str | None,
+    selection: Selection,
+    profile: str,
+    hosts: tuple[str, ...],
+    title: str,
+) -> None:
+    """Draw a saved trace as a sequence diagram: PICTURE is .svg, .mmd or .txt; without it, text."""
+    records = _chosen(_loaded(file), selection, profile)
+    if picture is None:
+        click.echo(_diagram(records, ".txt", hosts, title), nl=False)
+        return
+    try:
+        _draw(records, picture, hosts, title)
+    except OSError as error:
+        raise click.ClickException(f"cannot write: {error}") from error
+
+
+def _chosen(trace: Trace, selection: Selection, profile: str) -> list[TraceRecord]:
+    return [
+        record
+        for record, row in rows_of(trace.records(), profile)
+        if record is not None and selection.shows(record, row)
+    ]
+
+
+def _diagram(records: list[TraceRecord], suffix: str, hosts: tuple[str, ...], title: str) -> str:
+    try:
+        diagram = build(records, hosts=hosts)
+    except ValueError as error:
+        raise click.UsageError(f"{error} (with --host)") from error
+    if suffix == ".svg":
+        return diagram.to_svg(title)
+    return diagram.to_mermaid() if suffix in (".mmd", ".mermaid") else diagram.to_text()
+
+
+def _draw(
+    records: list[TraceRecord], name: str, hosts: tuple[str, ...] = (), title: str = ""
+) -> None:
+    text = _diagram(records, Path(name).suffix, hosts, title)
+    Path(name).write_text(text, encoding="utf-8", newline="\n")
+
+
+@tdimon.command()
+@click.argument("file")
+@_selecting
+def stats(file: str, selection: Selection, profile: str) -> None:
+    """Print figures: requests, failures, bytes, times, how full the pools were."""
+    trace = _loaded(file)
+    _print_statistics(trace, _chosen(trace, selection, profile))
+
+
+def _print_statistics(trace: Trace, records: list[TraceRecord]) -> None:
+    for line in summarise(records, trace.lost).lines():
+        click.echo(line)
+
+
+@tdimon.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("-p", "--profile", type=click.Choice(list(PROFILES)), default="plain",
+              show_default=True, help="Which rows and columns count.")
+@click.option("--exact", is_flag=True, help="Compare contexts, addresses and ports as they are.")
+def diff(first: str, second: str, profile: str, exact: bool) -> None:
+    """Compare two saved traces, host by host: the first difference with its surroundings.
+
+    Contexts, addresses and ports are compared by their roles. Exit code 1: they differ.
+    """
+    traces = [_loaded(name).records() for name in (first, second)]
+    found = compare(traces[0], traces[1], profile=profile, exact=exact)
+    for one in found:
+        click.echo(str(one))
+    sys.exit(any(one.at is not None for one in found))
+
+
+@tdimon.command()
+def fields() -> None:
+    """List the fields of filter expressions, and the presets."""
+    click.echo("Fields (Wireshark's grammar: == != < > contains matches in {a, b} and or not):")
+    for name, field in FIELDS.items():
+        click.echo(f"  {name:<18} {field.type.value:<14} {field.about}")
+    click.echo("\nPresets:")
+    for name, text in PRESETS.items():
+        click.echo(f"  @{name:<17} {text}")
+    click.echo("\nProfiles:")
+    for name, profile in PROFILES.items():
+        click.echo(f"  {name:<18} {profile.about}")
