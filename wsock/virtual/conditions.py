@@ -120,13 +120,15 @@ class Direction:
 
     Attributes:
       name: unique in the network; the owner of its events and of its random stream.
-      conditions: what holds now: the base and every change that is in force.
+      conditions: what holds now: the base and every change that is in force. The base is a value,
+        or another direction, whose conditions are followed as they change.
     """
 
     __slots__ = (
         "_base",
         "_busy_until",
         "_changes",
+        "_followers",
         "_last_arrival",
         "_owner",
         "_plain",
@@ -138,20 +140,25 @@ class Direction:
         "on_change",
     )
 
+    conditions: Conditions
+
     def __init__(
         self,
         name: str,
         scheduler: Scheduler,
         stream: RandomStream,
         traffic: Traffic,
-        conditions: Conditions,
+        base: Conditions | Direction,
     ) -> None:
         self.name = name
         self._scheduler = scheduler
         self._stream = stream
         self._traffic = traffic
         self._owner = Owner(name)
-        self._base = conditions
+        self._base = base
+        self._followers: list[Direction] = []
+        if isinstance(base, Direction):
+            base._followers.append(self)
         self._changes: list[dict[str, Any]] = []
         self._busy_until = 0
         self._last_arrival = 0
@@ -170,12 +177,15 @@ class Direction:
         self._settle_conditions()
 
     def _settle_conditions(self) -> None:
-        conditions = self._base
+        base = self._base
+        conditions = base if isinstance(base, Conditions) else base.conditions
         for change in self._changes:
             conditions = replace(conditions, **change)
         self.conditions = conditions
         self._plain = conditions.is_plain
         self._last_arrival = 0  # new packets may come before those under the old conditions
+        for follower in self._followers:
+            follower._settle_conditions()
         if self.on_change is not None:
             self.on_change()
 

@@ -47,7 +47,7 @@ class Tap(Protocol):
 class Gate(Protocol):
     """What decides, packet by packet, whether it may enter the wire."""
 
-    def judge(self, sender: Interface, receiver: Interface, data: bytes) -> str | None:
+    def judge(self, sender: WireInterface, receiver: WireInterface, data: bytes) -> str | None:
         """Return None to let it pass, ``HELD`` when the gate keeps it, else why it is dropped."""
 
 

@@ -23,8 +23,8 @@ from wsock.virtual.interfaces import PointToPointInterface, WireInterface
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wsock.virtual.building import Building
     from wsock.virtual.conditions import Conditions, Direction
-    from wsock.virtual.network import Network
     from wsock.virtual.node import HostCore
 
 _FIRST_MAC = 0x02_00_00_00_00_00  # locally administered
@@ -37,7 +37,7 @@ class Link:
 
     def __init__(
         self,
-        network: Network,
+        network: Building,
         name: str,
         ends: tuple[tuple[HostCore, bytes], tuple[HostCore, bytes]],
         prefix_length: int,
@@ -79,7 +79,7 @@ class Segment:
 
     __slots__ = ("_conditions", "_pairs", "_ports", "_ports_by_mac", "name", "network", "prefix")
 
-    def __init__(self, network: Network, name: str, prefix: str, conditions: Conditions) -> None:
+    def __init__(self, network: Building, name: str, prefix: str, conditions: Conditions) -> None:
         self.network = network
         self.name = name
         self.prefix = ipaddress.IPv4Network(prefix)
@@ -137,12 +137,15 @@ class Segment:
         return () if port is None else (port,)
 
     def direction(self, sender: WireInterface, receiver: WireInterface) -> Direction:
-        """Return the direction for this pair alone, with a queue of its own; made if need be."""
+        """Return the direction for this pair alone, with a queue of its own; made if need be.
+
+        It has the conditions of the sender's port, and whatever is changed for the pair on top.
+        """
         key = (sender.full_name, receiver.full_name)
         direction = self._pairs.get(key)
         if direction is None:
             name = f"{self.name} from {sender.node.name} to {receiver.node.name}"
-            direction = self.network.new_direction(name, sender.egress.conditions)
+            direction = self.network.new_direction(name, sender.egress)
             self._pairs[key] = direction
         return direction
 
@@ -161,8 +164,8 @@ class Segment:
         return [(sender.egress, common), *special] if common else special
 
     def directions(self) -> list[Direction]:
-        """Return all directions: of the ports, then of the pairs."""
-        return [port.egress for port in self._ports] + list(self._pairs.values())
+        """Return the directions of the ports; those of pairs follow them."""
+        return [port.egress for port in self._ports]
 
     def __repr__(self) -> str:
         return f"<Segment {self.name} {self.prefix}, {len(self._ports)} hosts>"

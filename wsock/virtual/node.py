@@ -32,9 +32,9 @@ from wsock.virtual.udp_layer import UdpLayer
 
 if TYPE_CHECKING:
     from wsock.virtual.addresses import Address
+    from wsock.virtual.building import Building
     from wsock.virtual.interfaces import Interface
     from wsock.virtual.layers import Flushable, Transport
-    from wsock.virtual.network import Network
     from wsock.virtual.profile import TcpProfile
     from wsock.virtual.random_streams import RandomStream
 
@@ -77,7 +77,7 @@ class HostCore:
     """
 
     def __init__(
-        self, network: Network, name: str, profile: TcpProfile, *, forwarding: bool = False
+        self, network: Building, name: str, profile: TcpProfile, *, forwarding: bool = False
     ) -> None:
         self.network = network
         self.name = name
