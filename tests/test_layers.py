@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tdi": (("tdi",), BASIC),
     "afd": (("afd",), (*BASIC, "tdi")),
     "window": (
-        ("_window", "_window_timers", "_message", "_message_queue"),
+        ("_window", "_window_timers", "_message", "_message_queue", "_message_loop"),
         (*BASIC, *TOOLS),
     ),
     "event": (("_event",), (*BASIC, *TOOLS)),

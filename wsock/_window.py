@@ -8,9 +8,7 @@
 # Rule 1: ``report`` is called by endpoints on the loop's thread; it never waits and runs no user
 #         code. What it costs, every message costs: one Message, one append, and one reschedule
 #         for each time the reader slept.
-# Rule 2: ``run`` and ``batches`` take from the live queue one message at a time, so that nested
-#         pumps, peeks, posts and exceptions see the true queue.
-# Rule 3: a program's exception leaves through ``run``, in the task that called it.
+# Rule 2: a program's exception leaves through ``run``, in the task that called it.
 #
 # Report, take and call of a procedure cost 0.4 us a message here (CPython 3.11); a checkpoint costs
 # 2.7 us, so run() and batches() pass one after a batch, not after each message.
@@ -19,20 +17,19 @@
 
 from __future__ import annotations
 
-import inspect
-from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
 
 import trio
 
 from . import _handles
-from ._message import Message, PostedMessage
-from ._message_queue import BATCH, EVERY_WINDOW, MessageQueue, QueueStatistics
+from ._message import Message
+from ._message_loop import Batches, serve_batch
+from ._message_queue import EVERY_WINDOW, MessageQueue, QueueStatistics
 from .constants import WM_QUIT
 from .errors import WSAEWOULDBLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
 
 __all__ = ["Message", "MessageQueue", "QueueStatistics", "Window"]
@@ -49,6 +46,9 @@ class Selectable(Protocol):
 
     owner: Any
     message: int
+
+    def turn(self) -> bool:
+        """Look once, without waiting, what has happened below; whether anything had."""
 
     def select(self, target: None, message: int, mask: int, owner: None, /) -> None:
         """With these arguments: cancel the selection."""
@@ -82,6 +82,11 @@ class Window:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self.queue)} queued"
         return f"<Window {state}, {len(self._endpoints)} sockets>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the window has ended."""
+        return self._closed
 
     @property
     def handle(self) -> int:
@@ -211,6 +216,8 @@ class Window:
         outer, queue._owner = queue._owner, trio.lowlevel.current_task()
         try:
             while True:
+                if not queue._messages:
+                    queue.turn()
                 await queue.wait()
                 if not queue._messages:
                     message = queue.take()
@@ -219,7 +226,7 @@ class Window:
                     if message.message == WM_QUIT:
                         return _quit_code(message)
                     queue._messages.appendleft(message)  # WM_TIMER: served as a batch of one
-                quit_message = _serve_batch(queue, procedure or _dispatch, on_error)
+                quit_message = serve_batch(queue, procedure or _dispatch, on_error)
                 if quit_message is not None:
                     return _quit_code(quit_message)
         finally:
@@ -242,6 +249,7 @@ class Window:
         if self._closed:
             raise trio.ClosedResourceError("this window has ended")
         self._endpoints[endpoint] = None
+        self.queue.add_source(endpoint.turn)
 
     def deselected(self, endpoint: Selectable) -> None:
         """``endpoint`` no longer reports here. Its messages stay in the queue."""
@@ -290,110 +298,15 @@ class Window:
         return self.queue.statistics(len(self._endpoints))
 
 
-class Batches:
-    """The iterator of :meth:`Window.batches`."""
-
-    __slots__ = ("_queue",)
-
-    def __init__(self, queue: MessageQueue) -> None:
-        self._queue = queue
-
-    def __aiter__(self) -> Batches:
-        return self
-
-    async def __anext__(self) -> Iterator[Message]:
-        queue = self._queue
-        while True:
-            await queue.wait()
-            message = queue.peek()
-            if message is None:
-                continue
-            if message.message == WM_QUIT:
-                queue.take()
-                raise StopAsyncIteration
-            return self._batch(max(1, min(len(queue), BATCH)))
-
-    def _batch(self, size: int) -> Iterator[Message]:
-        queue = self._queue
-        for _ in range(size):
-            message = queue.peek()
-            if message is None or message.message == WM_QUIT:
-                return  # taken by the body already, or the end: that is for __anext__ to say
-            taken = queue.take()
-            if taken is None:
-                return
-            yield taken
-
-
-class _AwaitableResultError(TypeError):
-    pass
-
-
-def _serve_batch(
-    queue: MessageQueue,
-    procedure: Callable[[Message], object],
-    on_error: Callable[[Exception, Message], object] | None,
-) -> Message | None:
-    """Hand one batch to the procedure; return WM_QUIT if a program posted that itself."""
-    size = min(len(queue), BATCH)
-    turns = iter(range(size))
-    try:
-        return _serve(queue, turns, procedure, on_error)
-    finally:
-        queue._taken += size - length_hint(turns)
-
-
-def _serve(
-    queue: MessageQueue,
-    turns: Iterator[int],
-    procedure: Callable[[Message], object],
-    on_error: Callable[[Exception, Message], object] | None,
-) -> Message | None:
-    messages = queue._messages
-    take = messages.popleft
-    while True:
-        try:
-            for _ in turns:
-                if not messages:  # a nested pump has taken the rest
-                    break
-                message = take()
-                if message.__class__ is PostedMessage and _ends_loop(queue, message):
-                    return message
-                result = procedure(message)
-                if result is not None:
-                    _refuse_awaitable(result)
-        except _AwaitableResultError:
-            raise
-        except Exception as error:
-            if on_error is None:
-                raise
-            on_error(error, message)
-        else:
-            return None
-
-
-def _ends_loop(queue: MessageQueue, posted: Message) -> bool:
-    queue._posted_taken += 1
-    return posted.message == WM_QUIT
-
-
-def _refuse_awaitable(result: object) -> None:
-    if inspect.isawaitable(result):
-        if inspect.iscoroutine(result):
-            result.close()
-        raise _AwaitableResultError(
-            "a window procedure is a plain function and returns at once; this one returned "
-            f"{type(result).__name__}. To await, write: async for message in window"
-        )
-
-
-def _dispatch(message: Message) -> None:
+def _dispatch(message: Message) -> object:
     """The procedure of run(): give the message to the AsyncSocket that it is about."""
     socket = message.socket
     if socket is not None:
         handler = socket.handler
         if handler is not None:
-            handler.dispatch(message)
+            result: object = handler.dispatch(message)
+            return result
+    return None
 
 
 def _quit_code(message: Message) -> int:

@@ -1,0 +1,322 @@
+# AsyncSocket: a class per connection, a method per event; after MFC's CAsyncSocket.
+#
+# > async_socket     on_receive ...               THIS FILE: from a message to a method
+#   window           run()                        takes the messages, calls dispatch
+#   socket           the nowait calls             does the work
+#
+# An AsyncSocket *has* a Socket; it is none. The window keeps the socket, and so this object, from
+# create, attach or accept until close, detach, or the window's end.
+#
+# Rule 1: nothing here waits. An on_... method is a plain function, called in the task that runs the
+#         window; what it raises goes to on_error of the same object, and no further unless that
+#         raises, too.
+# Rule 2: a notification may come late: the program has read everything meanwhile, or the client
+#         waiting in accept has gone. A call that would wait, in a method that was told otherwise,
+#         is no error; the notification is armed again and will come.
+#
+# Source: learn.microsoft.com, CAsyncSocket Class.
+
+from __future__ import annotations
+
+import socket as std
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _socket, errors
+from .constants import (
+    FD_ACCEPT,
+    FD_CLOSE,
+    FD_CONNECT,
+    FD_OOB,
+    FD_READ,
+    FD_WRITE,
+    SD_SEND,
+)
+
+if TYPE_CHECKING:
+    from ._message import Message
+    from ._socket import Socket
+    from ._stack import Stack
+    from ._window import Window
+
+__all__ = ["WM_SOCKET_NOTIFY", "AsyncSocket"]
+
+WM_SOCKET_NOTIFY: Final = 0x0373
+"""The number of the messages (MFC's), below WM_USER: it meets no number of a program."""
+
+ALL_EVENTS: Final = FD_READ | FD_WRITE | FD_OOB | FD_ACCEPT | FD_CONNECT | FD_CLOSE
+
+_METHODS: Final = {
+    FD_READ: "on_receive",
+    FD_WRITE: "on_send",
+    FD_OOB: "on_out_of_band",
+    FD_ACCEPT: "on_accept",
+    FD_CONNECT: "on_connect",
+    FD_CLOSE: "on_close",
+}
+
+# What a late notification leads to; the notification comes again (for lack of descriptors after
+# 100 ms, and the provider logs it).
+_COMES_AGAIN: Final = {
+    "recv": (errors.WSAEWOULDBLOCK,),
+    "recvfrom": (errors.WSAEWOULDBLOCK,),
+    "accept": (errors.WSAEWOULDBLOCK, errors.WSAEMFILE, errors.WSAENOBUFS),
+}
+
+
+class AsyncSocket:
+    """A socket whose events are methods to override. Serve it with ``await window.run()``.
+
+    ::
+
+        class Echo(wsock.AsyncSocket):
+            def on_receive(self, error):
+                self.send(self.receive())
+
+        async with wsock.Window() as window:
+            listener = Echo(window)
+            listener.create(7)
+            listener.listen()
+            await window.run()
+
+    Args:
+      window: where the notifications go.
+
+    Attributes:
+      window: the same.
+      socket: the Socket, once there is one; kept after ``close``.
+      accepted_class: what ``accept`` makes; None: the listener's own class. It is called with the
+        window.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "socket", "window")
+
+    accepted_class: type[AsyncSocket] | None = None
+
+    socket: Socket
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+            if name == "socket":  # the slot is empty
+                raise errors.WSAENOTSOCK("socket", "", "create, attach or accept comes first")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        try:
+            return f"<{type(self).__name__} {self.socket!r}>"
+        except errors.WSAENOTSOCK:
+            return f"<{type(self).__name__} without a socket>"
+
+    # Getting a socket, and giving it up
+
+    def create(
+        self,
+        port: int = 0,
+        *,
+        type: int = std.SOCK_STREAM,  # noqa: A002
+        events: int = ALL_EVENTS,
+        address: str = "",
+        stack: Stack | None = None,
+    ) -> None:
+        """Make a socket, bind it and select ``events``. Never a checkpoint.
+
+        Args:
+          port: 0 lets the system choose; a stream socket without port and address is left unbound,
+            to connect.
+          type: SOCK_STREAM or SOCK_DGRAM.
+          events: FD_ bits to be told of.
+          address: a numeric address of this host (with a colon: IPv6); "" stands for all of IPv4.
+          stack: the host to live on, as for ``wsock.socket``.
+
+        Raises:
+          WSAEINVAL: there is a socket already. Else as ``wsock.socket`` and ``Socket.bind``.
+        """
+        self._refuse_second()
+        family = std.AF_INET6 if ":" in address else std.AF_INET
+        sock = _socket.socket(family, type, stack=stack)
+        try:
+            if port or address or type != std.SOCK_STREAM:
+                sock.bind((address, port))
+            self.attach(sock, events)
+        except BaseException:
+            sock.close()
+            raise
+
+    def attach(self, sock: Socket, events: int = ALL_EVENTS) -> None:
+        """Take over a socket, as it is, and select ``events``. Never a checkpoint.
+
+        Raises:
+          WSAEINVAL: there is a socket already.
+          ValueError: another AsyncSocket has this one.
+        """
+        self._refuse_second()
+        if sock.handler is not None:
+            raise ValueError(f"{sock!r} belongs to {sock.handler!r}")
+        self.socket = sock
+        sock.handler = self
+        try:
+            sock.async_select(self.window, WM_SOCKET_NOTIFY, events)
+        except BaseException:
+            sock.handler = None
+            del self.socket
+            raise
+
+    def detach(self) -> Socket:
+        """Give the socket up: no longer selected, otherwise as it is. Never a checkpoint.
+
+        Raises:
+          WSAENOTSOCK: there is none.
+        """
+        sock = self.socket
+        sock.handler = None
+        if not sock.closed:
+            sock.async_select(None, 0, 0)
+        del self.socket
+        return sock
+
+    def select(self, events: int) -> None:
+        """Be told of these events only (CAsyncSocket::AsyncSelect); 0: of none."""
+        self.socket.async_select(self.window, WM_SOCKET_NOTIFY, events)
+
+    def close(self) -> None:
+        """Close the socket; no method is called any more, also for what is queued.
+
+        Bytes accepted by ``send`` still go out. Closing again, or without a socket, does nothing.
+        Never a checkpoint.
+        """
+        sock = self._socket_or_none()
+        if sock is not None:
+            sock.handler = None
+            sock.close()
+
+    def _socket_or_none(self) -> Socket | None:
+        try:
+            return self.socket
+        except errors.WSAENOTSOCK:
+            return None
+
+    def _refuse_second(self) -> None:
+        sock = self._socket_or_none()
+        if sock is not None and not sock.closed:
+            raise errors.WSAEINVAL("attach", sock.state, "this object has a socket already")
+
+    # Calls: those of the socket that never wait
+
+    def listen(self, backlog: int = 128) -> None:
+        """Listen; ``on_accept`` tells of clients. As ``Socket.listen``."""
+        self.socket.listen(backlog)
+
+    def accept(self, connected: AsyncSocket | None = None) -> AsyncSocket:
+        """Take the client that has waited longest; call it from ``on_accept``.
+
+        Args:
+          connected: gets the socket; None: a new object of ``accepted_class``.
+
+        Returns:
+          ``connected``, which inherits the listener's window and events, whatever was its own.
+
+        Raises:
+          WSAEWOULDBLOCK: nobody waits. WSAEMFILE: out of descriptors. As ``Socket.accept_nowait``.
+        """
+        if connected is None:
+            connected = (self.accepted_class or type(self))(self.window)
+        connected._refuse_second()
+        sock, _ = self.socket.accept_nowait()
+        connected.window = self.window
+        connected.socket = sock
+        sock.handler = connected
+        return connected
+
+    def connect(self, address: Any) -> None:  # noqa: ANN401
+        """Begin to connect to a numeric address; ``on_connect`` tells how it ended.
+
+        Raises:
+          WSAEALREADY, WSAEISCONN, WSAEINVAL, ...: it did not begin.
+        """
+        code = self.socket.connect_ex(address)
+        if code not in (0, errors.WSAEWOULDBLOCK.winerror):
+            raise errors.error_class(code)("connect", self.socket.state, str(address))
+
+    def receive(self, max_bytes: int = 65536, flags: int = 0) -> bytes:
+        """Take what has arrived; ``b""`` after the peer's end. As ``Socket.recv_nowait``."""
+        return self.socket.recv_nowait(max_bytes, flags)
+
+    def receive_from(self, max_bytes: int = 65536, flags: int = 0) -> tuple[bytes, Any]:
+        """Take one datagram and its sender. As ``Socket.recvfrom_nowait``."""
+        return self.socket.recvfrom_nowait(max_bytes, flags)
+
+    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """Send all of ``data`` or nothing; after WSAEWOULDBLOCK ``on_send`` tells of room."""
+        return self.socket.send_nowait(data, flags)
+
+    def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send behind what still waits, up to ``socket.max_unsent``; else WSAENOBUFS."""
+        self.socket.send_all_nowait(data)
+
+    def send_to(
+        self,
+        data: bytes | bytearray | memoryview,
+        address: Any,  # noqa: ANN401
+        flags: int = 0,
+    ) -> int:
+        """Send one datagram to a numeric address. As ``Socket.sendto_nowait``."""
+        return self.socket.sendto_nowait(data, address, flags)
+
+    def shutdown(self, how: int = SD_SEND) -> None:
+        """End sending, receiving or both. As ``Socket.shutdown``."""
+        self.socket.shutdown(how)
+
+    # What to override: each is told an error code, 0 for success
+
+    def on_receive(self, error: int) -> None:
+        """Something has arrived: call ``receive``; what is left is told of again. FD_READ."""
+
+    def on_send(self, error: int) -> None:
+        """There is room: once at the beginning, then after WSAEWOULDBLOCK. FD_WRITE."""
+
+    def on_out_of_band(self, error: int) -> None:
+        """An urgent byte has arrived: ``receive(1, MSG_OOB)``. FD_OOB."""
+
+    def on_accept(self, error: int) -> None:
+        """A client waits; this accepts it. FD_ACCEPT."""
+        self.accept()
+
+    def on_connect(self, error: int) -> None:
+        """``connect`` has ended, with 0 or the reason why not. FD_CONNECT."""
+
+    def on_close(self, error: int) -> None:
+        """The peer has ended and all was read, or the connection is is reset: closes. FD_CLOSE."""
+        self.close()
+
+    def on_error(self, exception: Exception) -> None:
+        """An on_... method has raised; this raises again, through ``Window.run``.
+
+        A server overrides it, logs and closes: then one client's trouble stays that client's.
+        """
+        raise exception
+
+    # From the window
+
+    def dispatch(self, message: Message) -> object:
+        """Call the method of a message about this socket; ``Window.run`` does."""
+        try:
+            # What a method returns goes on to the loop, which refuses an awaitable.
+            if message.event == FD_READ:  # most are
+                return self.on_receive(message.error)  # type: ignore[func-returns-value]
+            name = _METHODS.get(message.event)
+            return None if name is None else getattr(self, name)(message.error)
+        except Exception as error:
+            if not self._was_late(error):
+                self.on_error(error)
+            return None
+
+    def _was_late(self, error: Exception) -> bool:
+        if not isinstance(error, errors.WSAError):
+            return False
+        if isinstance(error, _COMES_AGAIN.get(error.call, ())):
+            return True
+        # Closed by the program behind this object's back, with messages still in the queue.
+        return isinstance(error, errors.WSAENOTSOCK) and self.socket.closed

@@ -1,0 +1,125 @@
+# Message loops: a batch for each wake-up.
+#
+#   window           run(), batches()             offers them
+# > message_loop     one batch                    THIS FILE: taking, calling, exceptions
+#   message_queue    order, filters, limit
+#
+# Rule 1: messages are taken from the live queue one at a time, so that nested pumps, peeks, posts
+#         and exceptions see the true queue: what was not handed out is still there.
+# Rule 2: a batch is what waited at the wake-up, at most 256, and no checkpoint is passed inside; a
+#         procedure that posts to itself lets the others run all the same.
+"""The loops of a window."""
+
+from __future__ import annotations
+
+import inspect
+from operator import length_hint
+from typing import TYPE_CHECKING
+
+from ._message import Message, PostedMessage
+from ._message_queue import BATCH, MessageQueue
+from .constants import WM_QUIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Batches", "serve_batch"]
+
+
+class Batches:
+    """The iterator of :meth:`Window.batches`."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, queue: MessageQueue) -> None:
+        self._queue = queue
+
+    def __aiter__(self) -> Batches:
+        return self
+
+    async def __anext__(self) -> Iterator[Message]:
+        queue = self._queue
+        while True:
+            if not queue._messages:
+                queue.turn()
+            await queue.wait()
+            message = queue.peek()
+            if message is None:
+                continue
+            if message.message == WM_QUIT:
+                queue.take()
+                raise StopAsyncIteration
+            return self._batch(max(1, min(len(queue), BATCH)))
+
+    def _batch(self, size: int) -> Iterator[Message]:
+        queue = self._queue
+        for _ in range(size):
+            message = queue.peek()
+            if message is None or message.message == WM_QUIT:
+                return  # taken by the body already, or the end: that is for __anext__ to say
+            taken = queue.take()
+            if taken is None:
+                return
+            yield taken
+
+
+class _AwaitableResultError(TypeError):
+    pass
+
+
+def serve_batch(
+    queue: MessageQueue,
+    procedure: Callable[[Message], object],
+    on_error: Callable[[Exception, Message], object] | None,
+) -> Message | None:
+    """Hand one batch to the procedure; return WM_QUIT if a program posted that itself."""
+    size = min(len(queue), BATCH)
+    turns = iter(range(size))
+    try:
+        return _serve(queue, turns, procedure, on_error)
+    finally:
+        queue._taken += size - length_hint(turns)
+
+
+def _serve(
+    queue: MessageQueue,
+    turns: Iterator[int],
+    procedure: Callable[[Message], object],
+    on_error: Callable[[Exception, Message], object] | None,
+) -> Message | None:
+    messages = queue._messages
+    take = messages.popleft
+    while True:
+        try:
+            for _ in turns:
+                if not messages:  # a nested pump has taken the rest
+                    break
+                message = take()
+                if message.__class__ is PostedMessage and _ends_loop(queue, message):
+                    return message
+                result = procedure(message)
+                if result is not None:
+                    _refuse_awaitable(result)
+        except _AwaitableResultError:
+            raise
+        except Exception as error:
+            if on_error is None:
+                raise
+            on_error(error, message)
+        else:
+            return None
+
+
+def _ends_loop(queue: MessageQueue, posted: Message) -> bool:
+    queue._posted_taken += 1
+    return posted.message == WM_QUIT
+
+
+def _refuse_awaitable(result: object) -> None:
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise _AwaitableResultError(
+            "a window procedure is a plain function and returns at once; this one returned "
+            f"{type(result).__name__}. To await, write: async for message in window"
+        )
