@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+DEFAULT_PORT: Final = 7023
+
+
 class Code(StrEnum):
     """What a reply line says first: ``OK``, or ``ERR`` and one of the other words."""
 

@@ -1,0 +1,1 @@
+"""The echo server, once per model: ``python -m examples.echo MODEL PORT``."""

@@ -1,0 +1,51 @@
+"""``python -m examples.echo MODEL PORT``: the echo server in one of wsock's models.
+
+Talk to it with ``python -m examples.echo.client PORT`` or ``nc 127.0.0.1 PORT``; Ctrl-C ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import trio
+
+MODELS: Final = {
+    "blocking": "a task per client; each call blocks that task only",
+    "polling": "one task asks every socket in turn, nothing ever waits",
+    "select": "one wait for all sockets, then a look at each of them",
+    "message": "WSAAsyncSelect: sockets post messages to a window",
+    "event": "WSAEventSelect: each socket sets an event object",
+    "async_socket": "CAsyncSocket: override on_receive and its kin",
+    "stream": "Trio's streams: serve_listeners does the rest",
+    "tls": "Trio's SSLStream on top of them (try: openssl s_client)",
+}
+
+
+def main() -> None:
+    """Read the command line and serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.echo",
+        epilog="models: " + "; ".join(f"{name}: {text}" for name, text in MODELS.items()),
+    )
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("port", type=int, help="0: any free one")
+    options = parser.parse_args()
+    model = importlib.import_module(f".{options.model}", __package__)
+    with suppress(KeyboardInterrupt):
+        trio.run(serve, partial(model.serve, options.port))
+
+
+async def serve(server: partial[object]) -> None:
+    """Start the server, say where it listens, and let it run."""
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(server)
+        print(f"listening on 127.0.0.1 port {port}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+# The command line: options, signals, start and stop.
+#
+# Rule 1: every limit is an option, made from limits.Limits, so none can be forgotten.
+# Rule 2: passwords go over the line as they are, so without TLS only this machine may connect,
+#         unless somebody says --plaintext.
+# Rule 3: SIGTERM and SIGINT arrive as values in a task (trio.open_signal_receiver), never as a
+#         KeyboardInterrupt between a system call and its bookkeeping.
+"""``python -m examples.login_server``: start the server."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import signal
+import socket as stdlib
+import sys
+from contextlib import suppress
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+import wsock
+
+from .accounts import Accounts, DatabaseError, SchemaError
+from .limits import Limits
+from .log import Log
+from .passwords import Argon2Cost, Passwords
+from .protocol import DEFAULT_PORT
+from .server import BACKLOG, LoginServer
+from .service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_DATABASE: Final = "sqlite:///login_accounts.db"
+STOP_SIGNALS: Final = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK")  # SIGBREAK: Windows' way to ask
+    if hasattr(signal, name)
+]
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; leaves with a message if it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.login_server", description="A login server on window messages."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="numeric address (%(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any (%(default)s)")
+    parser.add_argument("--database", default=DEFAULT_DATABASE, help="SQLAlchemy URL (%(default)s)")
+    parser.add_argument("--log", default="-", help="file to append log lines to; -: stderr")
+    parser.add_argument(
+        "--plaintext", action="store_true", help="listen on other addresses than loopback"
+    )
+    cost = parser.add_argument_group("Argon2id")
+    default_cost = Argon2Cost()
+    cost.add_argument("--argon2-memory-kib", type=int, default=default_cost.memory_kib)
+    cost.add_argument("--argon2-passes", type=int, default=default_cost.passes)
+    cost.add_argument("--argon2-lanes", type=int, default=default_cost.lanes)
+    limits = parser.add_argument_group("limits")
+    for limit in fields(Limits):
+        limits.add_argument(
+            "--" + limit.name.replace("_", "-"),
+            type=type(limit.default),
+            default=limit.default,
+            help=f"{limit.metadata['help']} (%(default)s)",
+        )
+    options = parser.parse_args(arguments)
+    try:
+        loopback = ipaddress.ip_address(options.host).is_loopback
+        options.limits = Limits(**{f.name: getattr(options, f.name) for f in fields(Limits)})
+    except ValueError as problem:
+        parser.error(str(problem))
+    if not (loopback or options.plaintext):
+        parser.error(f"{options.host} is not loopback: passwords would be readable; --plaintext")
+    return options
+
+
+def open_listener(host: str, port: int) -> wsock.Socket:
+    """A socket that listens on one numeric address."""
+    family = stdlib.AF_INET6 if ":" in host else stdlib.AF_INET
+    sock = wsock.socket(family)
+    try:
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def raise_descriptor_limit(connections: int) -> None:
+    """Let the process have a descriptor per connection, as far as the system allows."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 64
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def stop_at_signals(
+    server: LoginServer, log: Log, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """The first signal stops gracefully, the second one at once."""
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        task_status.started()
+        async for number in signals:
+            log.write("signal", signal=signal.Signals(number).name)
+            if server.stopping:
+                server.cut()
+            else:
+                server.stop()
+
+
+async def serve(options: argparse.Namespace, log: Log) -> int:
+    """Run the server until it is stopped. Returns the exit code: 1 if clients had to be cut."""
+    raise_descriptor_limit(options.limits.connections)
+    accounts = await trio.to_thread.run_sync(Accounts, options.database)
+    try:
+        await trio.to_thread.run_sync(accounts.migrate)
+        cost = Argon2Cost(
+            memory_kib=options.argon2_memory_kib,
+            passes=options.argon2_passes,
+            lanes=options.argon2_lanes,
+        )
+        passwords = await trio.to_thread.run_sync(Passwords, cost)
+        service = Service(accounts, passwords, options.limits, log)
+        server = LoginServer(service, options.limits, log)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stop_at_signals, server, log)
+            with open_listener(options.host, options.port) as listener:
+                host, port = listener.getsockname()[:2]
+                log.write("listening", host=host, port=port)
+                await server.run([listener])
+            nursery.cancel_scope.cancel()
+        log.write("stopped", cut=server.was_cut, lost_log_lines=log.lost)
+        return int(server.was_cut)
+    finally:
+        await trio.to_thread.run_sync(accounts.close)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the server; returns the exit code."""
+    options = parse_options(arguments)
+    if options.log == "-":
+        return _run(options, Log(sys.stderr))
+    with open(options.log, "a", encoding="utf-8") as stream:
+        return _run(options, Log(stream))
+
+
+def _run(options: argparse.Namespace, log: Log) -> int:
+    try:
+        return trio.run(serve, options, log)
+    except* (OSError, DatabaseError, SchemaError) as group:
+        for error in _leaves(group):
+            print(f"login server: {type(error).__name__}: {error}", file=sys.stderr)
+    return 2
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,55 @@
+"""UDP time server: answers any datagram with the time. ``python -m examples.udp_time PORT``.
+
+Watch: no connection, no accept; FD_READ comes once for whatever has arrived, and each ``recvfrom``
+takes one datagram and makes the next FD_READ come. The answer is no longer than the question, so
+nobody can use the server to flood a third party (its address is easily forged in UDP).
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import time
+from contextlib import suppress
+
+import trio
+
+import wsock
+from wsock.constants import FD_READ, WM_USER
+
+WM_SOCKET = WM_USER + 1
+
+
+async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+    """Answer for ever."""
+    async with wsock.Window() as window:
+        with wsock.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", port))
+            sock.async_select(window, WM_SOCKET, FD_READ)
+            task_status.started(sock.getsockname()[1])
+            await window.run(on_message)
+
+
+def on_message(message: wsock.Message) -> None:
+    """One datagram waits."""
+    try:
+        question, sender = message.socket.recvfrom_nowait(512)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
+        message.socket.sendto_nowait(now[: len(question)], sender)
+    except (wsock.WSAEWOULDBLOCK, wsock.WSAEMSGSIZE, wsock.WSAECONNRESET) as problem:
+        # Nobody there any more, no room, too long, or the last one had gone: UDP promises nothing.
+        print(f"dropped: {problem.name}", file=sys.stderr)
+
+
+async def main(port: int) -> None:
+    """Start, and say where."""
+    async with trio.open_nursery() as nursery:
+        print("listening on port", await nursery.start(serve, port), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m examples.udp_time")
+    parser.add_argument("port", type=int, help="0: any free one")
+    with suppress(KeyboardInterrupt):
+        trio.run(main, parser.parse_args().port)

@@ -1,0 +1,484 @@
+"""The login server on sockets: order, back-pressure, time-outs, bad clients, stopping."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from login_world import World, wait_for
+
+from examples.login_server.connection import RECEIVE_BYTES
+from examples.login_server.log import Log
+from examples.login_server.main import open_listener
+from examples.login_server.server import LoginServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from examples.login_server.connection import Connection
+    from examples.login_server.protocol import Command
+    from examples.login_server.service import Answer
+
+LOGIN = "LOGIN bob correct-horse"
+RESET = struct.pack("ii", 1, 0)
+
+
+class Client:
+    """A plain Trio client: lines out, lines in."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._rest = b""
+
+    async def send(self, *lines: str) -> None:
+        await self.stream.send_all("".join(line + "\n" for line in lines).encode())
+
+    async def line(self) -> str:
+        """The next reply; "" at the end."""
+        while b"\n" not in self._rest:
+            data = await self.stream.receive_some(4096)
+            if not data:
+                assert not self._rest
+                return ""
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode()
+
+    async def ask(self, line: str) -> str:
+        await self.send(line)
+        return await self.line()
+
+    async def lines(self) -> list[str]:
+        """All replies until the end."""
+        found = []
+        while line := await self.line():
+            found.append(line)
+        return found
+
+    def reset(self) -> None:
+        self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.stream.socket.close()
+
+
+class Running:
+    """A server that runs, and its clients."""
+
+    def __init__(self, world: World, server: LoginServer, port: int) -> None:
+        self.world = world
+        self.server = server
+        self.port = port
+        self.stopped = trio.Event()
+        self._clients: list[Client] = []
+
+    async def connect(self) -> Client:
+        client = Client(await trio.open_tcp_stream("127.0.0.1", self.port))
+        self._clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        for client in self._clients:
+            client.stream.socket.close()
+
+    async def connected(self) -> tuple[Client, Connection]:
+        """A client and the server's side of it."""
+        known = set(self.server._connections)
+        client = await self.connect()
+        await wait_for(lambda: set(self.server._connections) != known)
+        (number,) = set(self.server._connections) - known
+        return client, self.server._connections[number]
+
+    def log(self, event: str) -> list[dict[str, Any]]:
+        lines = map(json.loads, self.world.log.getvalue().splitlines())
+        return [line for line in lines if line["event"] == event]
+
+    async def gone(self, clients: int = 0) -> None:
+        await wait_for(lambda: self.server.connections == clients)
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[Running]:
+    """The server over that world; whatever was logged has no secret."""
+    server = LoginServer(world.service, world.limits, Log(world.log), clock=lambda: world.now)
+    listener = open_listener("127.0.0.1", 0)
+    run = Running(world, server, listener.getsockname()[1])
+
+    async def serve(task_status: trio.TaskStatus[None]) -> None:
+        await server.run([listener], task_status=task_status)
+        run.stopped.set()
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve)
+            try:
+                yield run
+            finally:
+                world.passwords.gate.set()
+                run.close_clients()
+                listener.close()
+                nursery.cancel_scope.cancel()
+    assert "correct-horse" not in world.log.getvalue()
+    assert not run.log("error") or "error expected" in run.log("error")[0]["text"]
+
+
+@pytest.fixture
+async def server(world: World) -> AsyncIterator[Running]:
+    async with running(world) as run:
+        yield run
+
+
+async def test_a_conversation(server: Running) -> None:
+    """What the README shows, on one connection; then the log line."""
+    client = await server.connect()
+    assert await client.ask("REGISTER ann long-enough") == "OK ann"
+    token = (await client.ask("LOGIN ann long-enough")).removeprefix("OK ")
+    assert await client.ask(f"WHOAMI {token}") == "OK ann"
+    assert (await client.ask("LOGIN ann wrong")).startswith("ERR DENIED ")
+    fresh = (await client.ask(f"PASSWD {token} long-enough longer-still")).removeprefix("OK ")
+    assert (await client.ask(f"WHOAMI {token}")).startswith("ERR TOKEN ")
+    assert await client.ask(f"LOGOUT {fresh}") == "OK"
+    assert await client.ask("QUIT") == "OK bye"
+    assert await client.line() == ""
+    await client.stream.aclose()
+    await server.gone()
+    (line,) = server.log("connection")
+    assert line["name"] == "ann"
+    assert (line["commands"], line["ok"], line["failed"]) == (8, 6, 2)
+    assert line["reason"] == "quit"
+    for secret in (token, fresh, "long"):
+        assert secret not in server.world.log.getvalue()
+
+
+async def test_replies_come_in_the_order_of_the_commands(server: Running) -> None:
+    """Though some take a thread and some nothing; one packet has them all."""
+    client = await server.connect()
+    await client.send("NONSENSE", LOGIN, "WHOAMI x", "REGISTER bob another-one", "QUIT", "IGNORED")
+    replies = [line.split() for line in await client.lines()]
+    assert [words[0] for words in replies] == ["ERR", "OK", "ERR", "ERR", "OK"]
+    assert [words[1] for words in replies if words[0] == "ERR"] == ["SYNTAX", "TOKEN", "TAKEN"]
+    assert replies[-1] == ["OK", "bye"]
+
+
+async def test_commands_sent_ahead_stay_with_the_client(server: Running) -> None:
+    """While a password is hashed nothing more is read, however much is sent."""
+    server.world.passwords.gate.clear()
+    client, connection = await server.connected()
+    await client.send(LOGIN)
+    await wait_for(lambda: server.world.passwords.verified == 1)
+    with trio.move_on_after(1.0):
+        while True:
+            await client.stream.send_all(b"WHOAMI x\n" * 10_000)
+    assert connection.session.counts.bytes_in <= RECEIVE_BYTES
+    client.reset()
+    await server.gone()
+    assert server.log("connection")[0]["reason"] == "reset"
+
+
+async def test_who_ends_its_side_still_gets_its_replies(server: Running) -> None:
+    """``printf ... | nc``: the end of input comes with the command."""
+    client = await server.connect()
+    await client.send(LOGIN, "WHOAMI x")
+    await client.stream.send_eof()
+    replies = await client.lines()
+    assert [reply.split()[0] for reply in replies] == ["OK", "ERR"]
+    await server.gone()
+    assert server.log("connection")[0]["reason"] == "closed"
+
+
+async def test_a_command_that_the_end_cuts_off_is_not_executed(server: Running) -> None:
+    """It is told so."""
+    client = await server.connect()
+    await client.stream.send_all(b"REGISTER ann long-enough")
+    await client.stream.send_eof()
+    assert [line.split()[1] for line in await client.lines()] == ["SYNTAX"]
+    assert server.world.accounts.find("ann") is None
+
+
+async def test_a_client_that_goes_while_its_password_is_hashed(server: Running) -> None:
+    """By a reset or by a close: the thread ends, the server goes on."""
+    server.world.passwords.gate.clear()
+    rude, polite = await server.connect(), await server.connect()
+    await rude.send(LOGIN)
+    await polite.send(LOGIN)
+    await wait_for(lambda: server.world.passwords.verified == 2)
+    rude.reset()
+    await server.gone(1)
+    await polite.stream.aclose()
+    server.world.passwords.gate.set()
+    await server.gone()
+    await wait_for(lambda: server.world.service.pool.calls == 0)
+    assert (await (await server.connect()).ask(LOGIN)).startswith("OK ")
+    assert sorted(line["reason"] for line in server.log("connection")) == ["closed", "reset"]
+
+
+async def test_hostile_lines_get_a_clear_answer_each(server: Running) -> None:
+    """NULs, bad UTF-8, telnet options, 1 MiB; the connection works on."""
+    client = await server.connect()
+    for data, code in (
+        (b"LOGIN b\x00b x\n", "CHARS"),
+        (b"\xff\xfb\x01\xff\xfe\n", "CHARS"),
+        (b"x" * (1 << 20) + b"\n", "TOOLONG"),
+        (b"\n", "SYNTAX"),
+        ("LOGIN \u202etxet x\n".encode(), "NAME"),
+    ):
+        await client.stream.send_all(data)
+        assert (await client.line()).split()[:2] == ["ERR", code]
+    assert (await client.ask(LOGIN)).startswith("OK ")
+
+
+async def test_who_sends_no_commands_is_closed_after_a_while(server: Running) -> None:
+    """An HTTP client, say: so many answers, then the end, and its last reply arrives."""
+    client = await server.connect()
+    await client.send(*["GET / HTTP/1.1"] * 1000)
+    replies = await client.lines()
+    assert len(replies) == server.world.limits.bad_lines
+    assert replies[-1].startswith("ERR TOOMANY ")
+    await client.stream.aclose()
+    await server.gone()
+    assert server.log("connection")[0]["reason"] == "bad lines"
+
+
+async def test_a_byte_now_and_then_does_not_keep_a_connection(server: Running) -> None:
+    """The time to log in is over, the client is told, and closed though it goes on dripping."""
+    client, _ = await server.connected()
+    for _ in range(30):
+        await client.stream.send_all(b"x")
+        server.world.now += 2.0
+        server.server.sweep()
+    assert (await client.line()).startswith("ERR TIMEOUT ")
+    assert await client.line() == ""
+    server.world.now += server.world.limits.drain_seconds
+    server.server.sweep()
+    assert server.server.connections == 0
+    assert server.log("connection")[0]["reason"] == "timeout"
+
+
+async def test_who_is_logged_in_may_be_idle_longer_but_not_for_ever(server: Running) -> None:
+    """The time to log in no longer counts; the idle time does."""
+    client = await server.connect()
+    assert (await client.ask(LOGIN)).startswith("OK ")
+    server.world.now += 299.0
+    server.server.sweep()
+    assert (await client.ask("WHOAMI x")).startswith("ERR TOKEN ")
+    server.world.now += 299.0
+    server.server.sweep()
+    assert server.server.connections == 1
+    server.world.now += 1.0
+    server.server.sweep()
+    assert (await client.line()).startswith("ERR TIMEOUT ")
+
+
+async def test_who_does_not_read_its_replies_is_cut_off(make_world: Callable[..., World]) -> None:
+    """It is not read either, costs one reply of memory, and is reset when its time is over."""
+    world = make_world(bad_lines=1_000_000_000)
+    async with running(world) as run:
+        client, connection = await run.connected()
+        while not connection._unsent:  # and from there on no checkpoint before the sweep
+            with trio.move_on_after(0.05):
+                await client.stream.send_all(b"\n" * 65536)
+        assert len(connection._unsent) < 200
+        world.now += world.limits.login_seconds
+        run.server.sweep()
+        assert run.server.connections == 0
+        with pytest.raises(trio.BrokenResourceError):
+            await client.stream.send_all(b"x" * 1_000_000)
+
+
+async def test_connections_of_one_peer_are_limited(make_world: Callable[..., World]) -> None:
+    """One too many is told so; who leaves makes room. Refusals are counted in the log."""
+    async with running(make_world(connections_per_peer=2)) as run:
+        first, _ = await run.connected()
+        await run.connected()
+        for _ in range(3):
+            refused = await run.connect()
+            assert (await refused.line()).startswith("ERR LIMIT ")
+            assert await refused.line() == ""
+        run.server.sweep()
+        assert [line["connections"] for line in run.log("refused")] == [3]
+        await first.stream.aclose()
+        await run.gone(1)
+        assert (await (await run.connect()).ask("WHOAMI x")).startswith("ERR TOKEN ")
+
+
+async def test_a_flood_of_connections_is_survived(make_world: Callable[..., World]) -> None:
+    """A thousand at once, most of them refused; afterwards the server serves."""
+    async with running(make_world(connections_per_peer=20)) as run:
+
+        async def knock() -> None:
+            with suppress(OSError, trio.BrokenResourceError):
+                client = await run.connect()
+                await client.ask("QUIT")
+                await client.stream.aclose()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(1000):
+                nursery.start_soon(knock)
+        await run.gone()
+        assert (await (await run.connect()).ask("QUIT")) == "OK bye"
+
+
+async def test_what_a_handler_raises_resets_that_client_only(server: Running) -> None:
+    """And is logged with the connection's number, without the input."""
+    execute = server.world.service.execute
+
+    async def faulty(command: Command, peer: str) -> Answer:
+        if "ann" in repr(command):
+            raise OSError("error expected")
+        return await execute(command, peer)
+
+    server.world.service.execute = faulty  # type: ignore[method-assign]
+    good, (bad, connection) = await server.connect(), await server.connected()
+    await bad.send("LOGIN ann correct-horse")
+    with pytest.raises(trio.BrokenResourceError):
+        await bad.line()
+    assert (await good.ask(LOGIN)).startswith("OK ")
+    (error,) = server.log("error")
+    assert (error["id"], error["error"]) == (connection.number, "OSError")
+    assert server.log("connection")[0]["reason"] == "error"
+
+
+async def test_what_a_message_handler_raises_resets_that_client_only(server: Running) -> None:
+    """The same for an exception out of on_receive."""
+    bad, connection = await server.connected()
+
+    def fail(data: bytes) -> None:
+        raise OSError("error expected")
+
+    class Faulty(type(connection.session)):  # type: ignore[misc]
+        feed = staticmethod(fail)
+
+    connection.session = Faulty(server.world.limits, 0.0)
+    await bad.send("WHOAMI x")
+    with pytest.raises(trio.BrokenResourceError):
+        await bad.line()
+    assert server.log("error")[0]["id"] == connection.number
+    assert (await (await server.connect()).ask(LOGIN)).startswith("OK ")
+
+
+async def test_a_stop_answers_the_login_under_way(server: Running) -> None:
+    """Idle clients are closed, newcomers refused by the system, the hash is waited for."""
+    server.world.passwords.gate.clear()
+    busy, idle = await server.connect(), (await server.connected())[0]
+    await busy.send(LOGIN, "WHOAMI x")
+    await wait_for(lambda: server.world.passwords.verified == 1)
+    server.server.stop()
+    assert await idle.line() == ""
+    await idle.stream.aclose()
+    await server.gone(1)
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await server.connect()
+    server.world.passwords.gate.set()
+    assert (await busy.line()).startswith("OK ")
+    assert (await busy.line()).startswith("ERR STOPPING ")
+    assert await busy.line() == ""
+    await busy.stream.aclose()
+    await server.stopped.wait()
+    assert not server.server.was_cut
+
+
+async def test_a_stop_that_takes_too_long_is_cut(server: Running) -> None:
+    """A client that does not close its side, and one whose login never ends."""
+    stubborn, _ = await server.connected()
+    server.server.stop()
+    assert await stubborn.line() == ""
+    server.world.passwords.gate.clear()
+    server.world.now += server.world.limits.drain_seconds
+    server.server.sweep()
+    await server.stopped.wait()
+    assert server.server.connections == 0
+
+
+async def test_a_second_stop_cuts(server: Running) -> None:
+    """Also a login under way; its thread is waited for, its client is not."""
+    server.world.passwords.gate.clear()
+    client = await server.connect()
+    await client.send(LOGIN)
+    await wait_for(lambda: server.world.passwords.verified == 1)
+    server.server.stop()
+    assert server.server.connections == 1
+    server.server.cut()
+    assert server.server.connections == 0
+    with pytest.raises(trio.BrokenResourceError):
+        await client.line()
+    server.world.passwords.gate.set()
+    await server.stopped.wait()
+    assert server.server.was_cut
+    assert server.log("connection")[0]["reason"] == "cut"
+
+
+async def test_the_stop_has_a_deadline(server: Running) -> None:
+    """A login that hangs does not keep the server."""
+    server.world.passwords.gate.clear()
+    client = await server.connect()
+    await client.send(LOGIN)
+    await wait_for(lambda: server.world.passwords.verified == 1)
+    server.server.stop()
+    server.world.now += server.world.limits.stop_seconds
+    server.server.sweep()
+    server.world.passwords.gate.set()
+    await server.stopped.wait()
+    assert server.server.was_cut
+    assert server.log("stop deadline")[0]["connections"] == 1
+
+
+async def test_resets_at_every_stage_leave_nothing_behind(server: Running) -> None:
+    """After connecting, in a line, behind a command, behind a reply, in the farewell."""
+    for lines, replies in (
+        (b"", 0),
+        (b"LOGI", 0),
+        (b"LOGIN bob correct-horse\n", 0),
+        (b"WHOAMI x\n", 1),
+        (b"QUIT\n", 1),
+    ):
+        client = await server.connect()
+        await client.stream.send_all(lines)
+        for _ in range(replies):
+            await client.line()
+        client.reset()
+    await server.gone()
+    assert len(server.server._count) == 0
+    await wait_for(lambda: server.world.service.pool.calls == 0)
+
+
+async def test_a_full_queue_says_busy_on_the_line(make_world: Callable[..., World]) -> None:
+    """At once, and the connection works on."""
+    world = make_world(hash_threads=1, hash_waiting=1)
+    async with running(world) as run:
+        first = await run.connect()
+        assert await first.ask("REGISTER bob correct-horse") == "OK bob"
+        world.passwords.gate.clear()
+        second, third = await run.connect(), await run.connect()
+        await first.send(LOGIN)
+        await second.send(LOGIN)
+        await wait_for(lambda: world.service.pool.calls == 2)
+        assert (await third.ask(LOGIN)).startswith("ERR BUSY ")
+        world.passwords.gate.set()
+        assert (await first.line()).startswith("OK ")
+        assert (await second.line()).startswith("OK ")
+        assert (await third.ask(LOGIN)).startswith("OK ")
+
+
+async def test_the_standard_librarys_blocking_socket_is_a_client(server: Running) -> None:
+    """In a thread of its own, with makefile."""
+    answers: list[str] = []
+
+    def talk() -> None:
+        with (
+            socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock,
+            sock.makefile("rw", encoding="utf-8", newline="\n") as file,
+        ):
+            for line in (LOGIN, "QUIT"):
+                file.write(line + "\n")
+                file.flush()
+                answers.append(file.readline())
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    await trio.to_thread.run_sync(thread.join)
+    assert answers[0].startswith("OK ")
+    assert answers[1] == "OK bye\n"
