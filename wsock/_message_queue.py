@@ -45,6 +45,8 @@ from .constants import WM_QUIT, WM_TIMER
 from .errors import WSAENOBUFS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._window import Window
     from ._window_timers import Filters, _EveryWindow
 
@@ -97,6 +99,7 @@ class MessageQueue:
         "_refusals",
         "_refused",
         "_sleeper",
+        "_sources",
         "_taken",
         "_timers",
         "max_messages",
@@ -119,6 +122,7 @@ class MessageQueue:
         self._refused = 0
         self._posted_taken = 0
         self._taken = 0
+        self._sources: tuple[Callable[[], bool], ...] = ()
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -164,6 +168,23 @@ class MessageQueue:
                 home[1].run_sync_soon(self.wake, idempotent=True)
             except trio.RunFinishedError:
                 return  # nobody will read
+
+    # Where messages come from
+
+    def add_source(self, turn: Callable[[], bool]) -> None:
+        """Sockets report here whose stack ``turn`` looks after."""
+        if turn not in self._sources:
+            self._sources = (*self._sources, turn)
+
+    def turn(self) -> None:
+        """Look once, without waiting, whether something is to be reported.
+
+        A loop that has served all its messages looks before it sleeps. Under load there is more,
+        and a scheduler pass for the reactor and one to wake this task are saved for each batch
+        (measured: 9.9 to 7.5 us a message at 50 connections).
+        """
+        for turn in self._sources:
+            turn()
 
     # Taking out
 

@@ -586,16 +586,21 @@ class _TimeOut:
             self.scope = trio.move_on_after(self.seconds)
             self.scope.__enter__()
 
-    def __exit__(self, *failure: object) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
         if self.scope is None:
             return False
-        swallowed = self.scope.__exit__(*failure)
+        swallowed = self.scope.__exit__(kind, error, trace)
         if self.scope.cancelled_caught:
             raise errors.WSAETIMEDOUT(self.call, self.endpoint.state)
         return bool(swallowed)
 
 
-_STREAM: Final = std.SOCK_STREAM
+_STREAM: Final = int(std.SOCK_STREAM)
 
 
 def _flat(data: bytes | bytearray | memoryview) -> bytes | memoryview:

@@ -53,6 +53,9 @@ class EndpointHost(Protocol):
     def given_back(self, endpoint: Endpoint) -> None:
         """Nothing of ``endpoint`` is left, neither here nor in the transport."""
 
+    def turn(self) -> bool:
+        """Look once, without waiting, what has happened below; whether anything had."""
+
 
 class Watcher:
     """A waiter that only looks (select): it is told, and whoever waits behind it is told too.
@@ -176,6 +179,11 @@ class Endpoint(Notifier):
             status = error.status if isinstance(error, StatusError) else error
             code = STATUS_TO_WSA.get(status, errors.WSAEINVAL.winerror)
         return errors.error_class(code)(call, self.state)
+
+    @property
+    def turn(self) -> Callable[[], bool]:
+        """The stack's ``turn``: the same object in effect for all sockets of one stack."""
+        return self.host.turn
 
     # Options
 

@@ -70,7 +70,7 @@ class ReceivingEndpoint(Endpoint):
 
     __slots__ = ()
 
-    type = std.SOCK_STREAM
+    type = int(std.SOCK_STREAM)
 
     # The calls
 

@@ -40,8 +40,9 @@ except ImportError:  # no such calls on this system: look with a peek instead
 
 __all__ = ["NOSIGNAL", "KernelFile", "ioctl", "system_errors"]
 
-#: Never SIGPIPE, also where a host program has restored its default.
-NOSIGNAL: Final[int] = getattr(std, "MSG_NOSIGNAL", 0)
+#: Never SIGPIPE, also where a host program has restored its default. A plain int: ``|`` with the
+#: standard library's enum costs 1.4 us, a fifth of an echoed message.
+NOSIGNAL: Final[int] = int(getattr(std, "MSG_NOSIGNAL", 0))
 
 _ZERO: Final = b"\0\0\0\0"
 _INT: Final = struct.Struct("i")
