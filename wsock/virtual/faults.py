@@ -29,10 +29,14 @@ from wsock.virtual.gates import (
     Turn,
     deliver_soon,
 )
+from wsock.virtual.layers import PROTOCOL_TCP
 from wsock.virtual.node import HostCore
 from wsock.virtual.places import Match, Place, Places, place_key, place_text
 from wsock.virtual.random_streams import shuffled
 from wsock.virtual.scheduler import RANK_DELIVERY, RANK_SCRIPT, Owner, nanoseconds
+from wsock.virtual.tcp.segment import RST
+from wsock.virtual.tcp.segment import build as build_segment
+from wsock.virtual.wire import ipv4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
     from wsock.virtual.conditions import Distribution
     from wsock.virtual.interfaces import Gate, Interface, WireInterface
+    from wsock.virtual.tcp import Connection
 
 
 class Fault:
@@ -260,6 +265,30 @@ class Faults(Places):
             self.scheduler.post(self.scheduler.now, RANK_DELIVERY, owner, into.deliver, data)
         else:
             deliver_soon(self, data, into)
+
+    def reset(self, connection: Connection) -> None:
+        """Forge a RST: it reaches this end of a connection as if its peer had sent it.
+
+        Its sequence number is exactly the next one expected, the only one that resets at once
+        (RFC 5961 section 3); a blind attacker would have to guess it.
+        """
+        segment = build_segment(
+            connection.remote,
+            connection.local,
+            connection.remote_port,
+            connection.local_port,
+            connection.rcv_nxt,
+            0,
+            RST,
+            0,
+        )
+        node = self.host_named(connection.layer.name)
+        route = node.ipv4.find_route(connection.remote, connection.local)
+        if route is None:
+            raise ValueError(f"{node.name} has no route to the peer of {connection!r}")
+        packet = ipv4.build(connection.remote, connection.local, PROTOCOL_TCP, segment)
+        self.note(route.interface.full_name, f"forged RST for {connection!r}", packet)
+        deliver_soon(self, packet, route.interface)
 
     # Time.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from wsock.virtual import addresses
 from wsock.virtual.capture import Capture
+from wsock.virtual.capture.ladder import StateChange
 from wsock.virtual.faults import Faults
 from wsock.virtual.media import Link, Segment
 from wsock.virtual.node import HostCore
@@ -33,9 +34,8 @@ class Network(Faults):
       hosts: hosts and routers by name, in the order of their making.
       media: links and segments by name.
       log: what was dropped, where and why, and other things worth knowing.
-      state_changes: of connections, as their hosts report them; ladders show them.
       captures: all that were made, in order.
-      transports: factories of the transports above IPv4 beside UDP, by protocol number. A host gets
+      transports: factories of other transports than UDP and TCP, by protocol number. A host gets
         those that are there when it is made.
     """
 
@@ -80,6 +80,17 @@ class Network(Faults):
         for capture in self.captures:
             capture.feed_digest(digest)
         return digest.hexdigest()
+
+    def state_changes(self) -> list[StateChange]:
+        """Return the state changes of all TCP connections, by time, for ladders."""
+        found = [
+            StateChange(change.time_ns, node.name, str(change.new))
+            for node in self.hosts.values()
+            for trace in node.traces
+            for change in trace.changes
+            if change.old is not change.new
+        ]
+        return sorted(found, key=lambda change: change.time_ns)
 
     def name_of(self, address: bytes) -> str:
         """Return the name of the host that has an address, else the address as text."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsock.virtual.interfaces import Interface
-    from wsock.virtual.layers import Flushable, NetworkLayer, Transport
+    from wsock.virtual.ipv4_layer import Ipv4Layer
+    from wsock.virtual.layers import Flushable, Transport
     from wsock.virtual.node import HostCore
 
 #: Lines of the log that are kept; the oldest go first.
@@ -58,8 +59,7 @@ class NetworkBase:
         self.traffic = Traffic()
         self.names = NameTable()
         self.log: list[LogEntry] = []
-        self.state_changes: list[LogEntry] = []
-        self.transports: dict[int, Callable[[NetworkLayer], Transport]] = {}
+        self.transports: dict[int, Callable[[Ipv4Layer], Transport]] = {}
         self.loopback_conditions = Conditions(mtu=65_535)
         self._dirty: dict[Flushable, HostCore] = {}
 
@@ -81,10 +81,6 @@ class NetworkBase:
         if len(self.log) >= LOG_LIMIT:
             del self.log[: LOG_LIMIT // 10]
         self.log.append(LogEntry(self.scheduler.now, where, text, data))
-
-    def record_state(self, where: str, text: str) -> None:
-        """Note a change of a connection's state on a host, for ladders."""
-        self.state_changes.append(LogEntry(self.scheduler.now, where, text, b""))
 
     def mark_dirty(self, endpoint: Flushable, node: HostCore) -> None:
         """Have ``endpoint`` flushed when this instant's events are over."""

@@ -9,8 +9,8 @@
 # Rule 2: whatever is dropped, here or on a wire, goes through ``drop`` or ``wire_drop``: a counter,
 #         a line in the network's log, and a comment in every capture that saw the packet.
 #
-# The transports above IPv4 come from ``network.transports``, a table of protocol numbers and
-# factories: this file has never heard of TCP.
+# Other transports than UDP and TCP come from ``network.transports``: protocol numbers and
+# factories.
 
 """Hosts and routers of a virtual network, without Trio."""
 
@@ -21,10 +21,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from wsock.virtual import addresses
+from wsock.virtual.host_tcp import HISTORY_LIMIT, ConnectionTrace, HostTcpLayer
 from wsock.virtual.icmp_layer import IcmpLayer
 from wsock.virtual.interfaces import LoopbackInterface, WireInterface
 from wsock.virtual.ipv4_layer import Ipv4Layer
-from wsock.virtual.layers import PROTOCOL_UDP, Counters
+from wsock.virtual.layers import PROTOCOL_TCP, PROTOCOL_UDP, Counters
+from wsock.virtual.netstat import NetstatRow, netstat
 from wsock.virtual.raw_layer import RawLayer
 from wsock.virtual.routes import RouteTable
 from wsock.virtual.scheduler import HostClock
@@ -73,7 +75,7 @@ class HostCore:
       routes: the route table.
       counters: what happened to packets, by name.
       forwarding: whether it is a router.
-      ipv4, icmp, udp, raw: the layers of the stack as it runs now.
+      ipv4, icmp, udp, tcp, raw: the layers of the stack as it runs now.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class HostCore:
         self.counters = Counters()
         self.gate: _PowerGate | None = None
         self.boots = 0
+        self._probes = 0
+        self._past_traces: list[ConnectionTrace] = []
         lo = network.new_direction(f"{name} lo", network.loopback_conditions)
         self.interfaces["lo"] = LoopbackInterface(self, lo)
         self.own_addresses.add(addresses.LOOPBACK)
@@ -101,7 +105,9 @@ class HostCore:
         self.icmp = IcmpLayer(self)
         self.raw = RawLayer(self.ipv4)
         self.udp = UdpLayer(self.ipv4)
+        self.tcp = HostTcpLayer(self.ipv4)
         self.ipv4.transports[PROTOCOL_UDP] = self.udp
+        self.ipv4.transports[PROTOCOL_TCP] = self.tcp
         for protocol, factory in self.network.transports.items():
             self.ipv4.transports[protocol] = factory(self.ipv4)
 
@@ -177,6 +183,17 @@ class HostCore:
         except KeyError:
             raise AttributeError(f"host {self.__dict__.get('name')!r} has no {name!r}") from None
 
+    # What can be seen.
+
+    @property
+    def traces(self) -> list[ConnectionTrace]:
+        """State changes of TCP connections: of earlier lives, ended ones, those alive."""
+        return self._past_traces if self.is_off else self._past_traces + self.tcp.traces
+
+    def netstat(self) -> list[NetstatRow]:
+        """Return a row for every endpoint: listeners, connections, UDP, raw."""
+        return netstat(self)
+
     # What the layers ask for.
 
     def random(self, purpose: str) -> RandomStream:
@@ -187,6 +204,11 @@ class HostCore:
     def mark_dirty(self, endpoint: Flushable) -> None:
         """Have ``endpoint`` flushed when this instant's events are over."""
         self.network.mark_dirty(endpoint, self)
+
+    def next_probe(self) -> int:
+        """Return the identifier of the next ping or traceroute, 1 to 65535."""
+        self._probes = self._probes % 0xFFFF + 1
+        return self._probes
 
     def loop_back(self, packet: bytes) -> None:
         """Give the host its own copy of what it sends to everybody."""
@@ -234,6 +256,10 @@ class HostCore:
 
     def crash(self) -> None:
         """Cut the power: nothing leaves any more, and everything the stack knew is lost."""
+        if self.is_off:
+            return
+        self._past_traces = self.traces[-HISTORY_LIMIT:]
+        self.network.note(self.name, "switched off")
         self.scheduler.switch_off()
         self.gate = _PowerGate(is_off=True)
         self.network.forget_dirty(self)
@@ -244,6 +270,7 @@ class HostCore:
         """Switch on again after :meth:`crash`, with a new stack that remembers nothing."""
         if not self.is_off:
             raise RuntimeError(f"host {self.name!r} is not switched off")
+        self.network.note(self.name, "switched on")
         self.routes.forget_path_mtus()
         self._boot()
         self.gate = None

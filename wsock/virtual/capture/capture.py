@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wsock.virtual.capture import files
 from wsock.virtual.capture.explain import explain
 from wsock.virtual.capture.fields import InitialNumbers, matcher
-from wsock.virtual.capture.ladder import Ladder, StateChange
+from wsock.virtual.capture.ladder import Ladder
 from wsock.virtual.capture.packet import CapturedPacket
 from wsock.virtual.scheduler import nanoseconds
 
@@ -110,6 +110,7 @@ class Capture:
         where: str | Callable[[CapturedPacket], bool] = "",
         *,
         relative: bool = True,
+        states: bool = True,
         last: int | None = None,
     ) -> str:
         """Return a diagram: hosts as columns, packets as arrows, time running down.
@@ -117,12 +118,10 @@ class Capture:
         Args:
           where: which packets are drawn.
           relative: count sequence numbers from the first of each direction.
+          states: show the state changes of TCP connections at their hosts' columns.
           last: draw only so many lines from the end.
         """
-        changes = [
-            StateChange(change.time_ns, change.where, change.text)
-            for change in self._network.state_changes
-        ]
+        changes = self._network.state_changes() if states else []
         ladder = Ladder(self.filter(where), self._network.name_of, changes, relative=relative)
         head, *lines = ladder.lines()
         return "\n".join([head, *(lines if last is None else lines[-last:])])
