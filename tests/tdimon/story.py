@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import functools
 from pathlib import Path
@@ -65,4 +66,4 @@ def _story(order: int) -> tuple[TraceRecord, ...]:
 
 def story(order: int = 1) -> list[TraceRecord]:
     """Records of the whole story, closed in the given order (1 or 2)."""
-    return list(_story(order))
+    return [copy.copy(record) for record in _story(order)]

@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tdimon.story import story
 from wsock.tdi.status import Status
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon.diagram import Diagram, build
+
+from .story import story
 
 SVG = "{http://www.w3.org/2000/svg}"
 

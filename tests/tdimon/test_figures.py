@@ -7,11 +7,12 @@ import socket
 
 import pytest
 
-from tdimon.story import story
 from wsock.tdi.status import Status
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon.compare import compare, rows_by_role
 from wsock.tdimon.statistics import summarise
+
+from .story import story
 
 
 def test_figures_of_the_story() -> None:

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdimon.story import GOLDEN, story
 from wsock import tdimon
 from wsock.tdi.status import EventKind, Status
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon import FormatError, Trace
 from wsock.tdimon.formats import read_json_lines, read_trace, read_tsv, write_json_lines, write_tsv
 from wsock.tdimon.rows import PROFILES
+
+from .story import GOLDEN, story
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,13 @@ import socket
 
 import pytest
 
-from tdimon.story import GOLDEN, golden_text, story
 from wsock.tdi.status import SendFlags, Status
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon import PROFILES, Row, Trace
 from wsock.tdimon.formats import read_tsv, write_tsv
 from wsock.tdimon.rows import Renderer
+
+from .story import GOLDEN, golden_text, story
 
 
 def traced(*records: TraceRecord, capacity: int = 1000) -> Trace:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tdimon.story import story
 from wsock._filters import FilterSyntaxError
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon import FIELDS, PRESETS, Selection, Trace
 from wsock.tdimon.formats import rows_of
 from wsock.tdimon.selection import compile_expression
+
+from .story import story
 
 
 def passing(expression: str) -> list[TraceRecord]:

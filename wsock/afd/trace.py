@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from ..tdi import Status, TracedConnectionObject, TraceRecord, trace_objects
+from ..tdi import Status, TraceRecord, trace_objects
 from .datagram import DatagramEndpoint
 from .endpoint import Endpoint
 from .stream import StreamEndpoint
@@ -124,22 +124,12 @@ class TracedStreamEndpoint(_TracedEndpoint, StreamEndpoint):
         return accepted
 
     def recv(self, max_bytes: int, flags: int = 0) -> bytes:
-        data: bytes = self._called("recv", self._taking, super().recv, max_bytes, flags)
+        data: bytes = self._called("recv", super().recv, max_bytes, flags)
         return data
 
     def recv_into(self, buffer: memoryview, flags: int = 0) -> int:
-        count: int = self._called("recv", self._taking, super().recv_into, buffer, flags)
+        count: int = self._called("recv", super().recv_into, buffer, flags)
         return count
-
-    def _taking(self, receive: Callable[..., Any], room: Any, flags: int) -> Any:  # noqa: ANN401
-        """Receive, and have the row written of bytes that came and went between two edges."""
-        result = receive(room, flags)
-        connection = self.connection
-        if not flags and not self.host.device.provider.eager and connection is not None:
-            count = result if isinstance(result, int) else len(result)
-            if count and isinstance(connection, TracedConnectionObject):
-                connection.taken(count)
-        return result
 
     def send(self, data: BytesLike, flags: int = 0) -> int:
         count: int = self._called("send", super().send, data, flags, length=len(data))

@@ -17,11 +17,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .address import AddressObject
 from .connection import ConnectionObject
-from .status import EventKind, ReceiveFlags, SendFlags, Status, StatusError
+from .status import DisconnectFlags, EventKind, ReceiveFlags, SendFlags, Status, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +127,13 @@ class Tracer(Protocol):
         """Take ``record``; plain, quick, and never raises."""
 
 
+#: Bytes that a connection of a transport that is not eager has indicated and nobody has taken. Not
+#: an attribute: traced classes have the layout of the plain ones.
+_indicated: Final[weakref.WeakKeyDictionary[ConnectionObject, int]] = weakref.WeakKeyDictionary()
+#: Connections whose release by the peer has its row: a read may see it before the edge does.
+_released: Final[weakref.WeakSet[ConnectionObject]] = weakref.WeakSet()
+
+
 def _emit(device: Device, record: TraceRecord) -> None:
     tracer = device.tracer
     if tracer is not None:
@@ -198,12 +207,20 @@ class TracedAddressObject(AddressObject):
     def event_disconnect(self, connection: ConnectionObject, flags: int, reason: Status) -> Status:
         # The row comes before the rows that its handler causes (a waiting client gives its
         # objects back in the handler; golden close1-2).
+        self.disconnect_row(connection, flags)
+        return super().event_disconnect(connection, flags, reason)
+
+    def disconnect_row(self, connection: ConnectionObject, flags: int) -> None:
+        """Write that the peer released or aborted ``connection``; a release is written once."""
+        if flags & DisconnectFlags.RELEASE:
+            if connection in _released:
+                return
+            _released.add(connection)
         record = self._row("TDI_EVENT_DISCONNECT")
         record.remote = connection.remote
         record.flags = flags
         record.extra = {"active": connection.active}
         _emit(self.device, record)
-        return super().event_disconnect(connection, flags, reason)
 
     def event_error(self, status: Status) -> Status:
         answer = super().event_error(status)
@@ -268,6 +285,9 @@ class TracedConnectionObject(ConnectionObject):
 
     def complete_connect(self, status: Status) -> None:
         # Before the client hears of it: what the client does next is caused by this row.
+        if status == Status.SUCCESS and not self.local:
+            with contextlib.suppress(OSError):  # reset meanwhile
+                self.local = self.file.local_address()
         _emit(self.device, self._row("TDI_CONNECT", status))
         super().complete_connect(status)
 
@@ -320,13 +340,39 @@ class TracedConnectionObject(ConnectionObject):
         _emit(self.device, record)
 
     def indicate(self) -> None:
+        # Edges overlap: what waits now may have been indicated in part by an earlier one.
         available = self.file.available()
-        if available:
-            self._receive_rows(available)
+        fresh = available - _indicated.get(self, 0)
+        if fresh > 0:
+            _indicated[self] = available
+            self._receive_rows(fresh)
         super().indicate()
 
+    def read(self, max_bytes: int, flags: int = 0) -> bytes:
+        data = super().read(max_bytes, flags)
+        if not flags and max_bytes > 0:
+            self._taken(len(data))
+        return data
+
+    def read_into(self, buffer: memoryview, max_bytes: int) -> int:
+        count = super().read_into(buffer, max_bytes)
+        if max_bytes > 0:
+            self._taken(count)
+        return count
+
+    def _taken(self, count: int) -> None:
+        """Write what came, and was taken, before the transport was asked for its edge."""
+        if self.device.provider.eager:
+            return
+        left = _indicated.get(self, 0) - count
+        _indicated[self] = max(left, 0)
+        if left < 0:
+            self._receive_rows(-left)
+        if count == 0 and isinstance(self.address, TracedAddressObject):
+            self.address.disconnect_row(self, DisconnectFlags.RELEASE)
+
     def _receive_rows(self, available: int) -> None:
-        """Write what the transport would have indicated of the bytes that wait now."""
+        """Write what the transport would have indicated of ``available`` new bytes."""
         lookahead = self.device.provider.lookahead
         entire = available <= lookahead
         status = Status.SUCCESS if entire else Status.MORE_PROCESSING_REQUIRED

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 ERROR_NAMES: Final = {number: name for name, number in errors.CODES.items()}
-_EVENT_NAMES: Final = {int(bit): str(bit.name) for bit in constants.FD}
+_EVENT_NAMES: Final = {int(bit): f"FD_{bit.name}" for bit in constants.FD}
 #: Parts of ``extra`` that are shown in columns of their own.
 _SHOWN_ELSEWHERE: Final = frozenset({"error", "code", "to", "call"})
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", None)

@@ -1,0 +1,330 @@
+"""Watching real sockets: what is written, for whom, and that nothing else changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+import wsock
+from wsock import tdimon
+from wsock._stack import Stack, new_stack_hooks
+from wsock.afd import StreamEndpoint
+from wsock.constants import FD_CLOSE, FD_READ
+from wsock.tdimon.diagram import build
+
+from .story import GOLDEN, golden_lines, steps
+
+if TYPE_CHECKING:
+    from wsock.tdimon import Row, Trace
+
+pytestmark = pytest.mark.usefixtures("nobody_watches")
+
+
+@pytest.fixture
+def nobody_watches() -> object:
+    """Before and after each test no stack has a tracer, and nothing waits for new stacks."""
+    yield
+    assert Stack.default().device.tracer is None
+    assert new_stack_hooks == []
+
+
+async def connected(
+    stack: Stack | None = None, backlog: int = 2
+) -> tuple[wsock.Socket, wsock.Socket, wsock.Socket]:
+    """A listener, a client and the accepted socket; both sides bound."""
+    listener = wsock.socket(stack=stack)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(backlog)
+    client = wsock.socket(stack=stack)
+    client.bind(("127.0.0.1", 0))
+    await client.connect(listener.getsockname())
+    accepted, _ = await listener.accept()
+    return listener, client, accepted
+
+
+async def receive(sock: wsock.Socket, count: int) -> int:
+    taken = 0
+    while taken < count:
+        taken += len(await sock.recv(count - taken))
+    return taken
+
+
+async def closed_by_peer(sock: wsock.Socket) -> None:
+    assert await sock.recv(1) == b""
+
+
+async def run_story(order: int) -> None:
+    """The golden story on loopback, closed in the given order."""
+    listener, client, accepted = await connected()
+    for size in (1000, 2000):
+        await client.send(bytes(size))
+        await receive(accepted, size)
+    if order == 1:
+        client.close()
+        await closed_by_peer(accepted)
+        accepted.close()
+        listener.close()
+    else:
+        accepted.close()
+        await closed_by_peer(client)
+        listener.close()
+        client.close()
+
+
+def golden_rows(order: int) -> list[list[str]]:
+    files = [step[f"{side}_file"] for step in steps(order) for side in ("client", "server")]
+    return [line.split("\t") for name in files if name != "-" for line in golden_lines(name)]
+
+
+#: Rows of data: how the kernel cuts what arrives is its own affair; the sum of bytes is not.
+DATA = {"TDI_EVENT_RECEIVE", "TDI_RECEIVE"}
+
+
+def without_data(rows: list[Row] | list[list[str]]) -> Counter[tuple[str, ...]]:
+    """Object, request, result and kind of handler of each row, in any order."""
+    return Counter(
+        (row[0], row[1], row[4], row[5] if "Event" in row[5] or row[1] == "TDI_SEND" else "")
+        for row in rows
+        if row[1] not in DATA
+    )
+
+
+@pytest.mark.parametrize("order", [1, 2])
+async def test_golden_story_on_loopback(order: int) -> None:
+    """Every control row of the golden story comes on real sockets too, and no other one.
+
+    Order 1 has one row less: a kernel socket is given back at once, so nobody is left to hear the
+    release of the peer that closes last (the client's TDI_EVENT_DISCONNECT).
+    """
+    with tdimon.watch() as trace:
+        await run_story(order)
+    expected = without_data(golden_rows(order))
+    found = without_data(trace.rows(profile="tdimon-2003"))
+    missing = expected - found
+    assert found - expected == Counter()
+    assert {key[1] for key in missing} <= ({"TDI_EVENT_DISCONNECT"} if order == 1 else set())
+    assert missing.total() <= (1 if order == 1 else 0)
+
+
+def indicated(trace: Trace) -> int:
+    return sum(record.length for record in trace.records() if record.request in DATA)
+
+
+async def test_every_byte_is_indicated_once() -> None:
+    """The lengths of TDI_EVENT_RECEIVE and TDI_RECEIVE sum up to what arrived (tolerant rule)."""
+    with tdimon.watch() as trace:
+        await run_story(1)
+    assert indicated(trace) == 3000
+
+
+async def test_bytes_that_wait_are_not_indicated_again() -> None:
+    """A second arrival behind unread bytes is indicated alone; taking them writes nothing more."""
+    async with wsock.Window() as window:
+        with tdimon.watch() as trace:
+            listener, client, accepted = await connected()
+            accepted.async_select(window, wsock.WM_USER + 1, FD_READ | FD_CLOSE)
+            await client.send(bytes(1500))
+            await window.get()
+            assert indicated(trace) == 1500
+            accepted.recv_nowait(100)  # re-enables FD_READ: bytes are left
+            await window.get()
+            await client.send(bytes(500))
+            client.close()
+            await receive(accepted, 1900)
+            assert (await window.get()).event in (FD_READ, FD_CLOSE)
+            accepted.close()
+            listener.close()
+    assert indicated(trace) == 2000
+
+
+async def test_golden_order_of_setting_up() -> None:
+    """What bind, listen, connect and accept cause is in the golden order, row by row."""
+    with tdimon.watch() as trace:
+        listener, client, accepted = await connected()
+    requests = [row.request for row in trace.rows(profile="tdimon-2003")]
+    golden = []
+    for name in ("03-bind.server", "04-listen.server", "01-bind.client"):
+        golden += [line.split("\t")[1] for line in golden_lines(f"{name}.tsv")]
+    assert requests[: len(golden)] == golden
+    for sock in (accepted, client, listener):
+        sock.close()
+
+
+async def test_contexts_belong_to_their_connections() -> None:
+    """One distinct context of eight digits for each connection object."""
+    with tdimon.watch() as trace:
+        for sock in await connected():
+            sock.close()
+    rows = trace.rows(profile="tdimon-2003")
+    contexts = [row.detail for row in rows if row.detail.startswith("Context:")]
+    assert len(contexts) == len(set(contexts)) == 4
+    assert all(len(one) == len("Context:0x81120708") for one in contexts)
+
+
+async def test_calls_are_followed_by_what_they_cause() -> None:
+    """In profile calls the rows of a call are indented below it; the network's are not."""
+    with tdimon.watch() as trace:
+        for sock in await connected():
+            sock.close()
+    rows = trace.rows(profile="calls")
+    assert rows[0].request == "bind"
+    assert [row.request for row in rows[1:8]] == [
+        "  IRP_MJ_CREATE",
+        *["  TDI_SET_EVENT_HANDLER"] * 5,
+        "  TDI_QUERY_INFORMATION",
+    ]
+    assert "TDI_EVENT_CONNECT" in [row.request for row in rows]
+    causes = {record.request: record.cause for record in trace.records() if record.kind == "tdi"}
+    assert causes["TDI_EVENT_CONNECT"] == "network"
+    assert causes["TDI_DISCONNECT"] == "closesocket"
+
+
+async def test_a_failed_call_shows_its_error() -> None:
+    """A nonblocking call that would have to wait says so in its row."""
+    with tdimon.watch() as trace:
+        listener, client, accepted = await connected()
+        with pytest.raises(wsock.WSAEWOULDBLOCK):
+            client.recv_nowait(10)
+        for sock in (accepted, client, listener):
+            sock.close()
+    assert any(
+        r.request == "recv" and r.result == "WSAEWOULDBLOCK" for r in trace.rows(profile="calls")
+    )
+    assert all(record.duration_ns >= 0 for record in trace.records())
+
+
+async def test_notifications_and_states_are_rows() -> None:
+    """FD_ notifications name event and message; states name what was left."""
+    async with wsock.Window() as window:
+        with tdimon.watch() as trace:
+            listener, client, accepted = await connected()
+            accepted.async_select(window, wsock.WM_USER + 1, FD_READ | FD_CLOSE)
+            await client.send(b"hello")
+            assert (await window.get()).event == FD_READ
+            accepted.recv_nowait(10)
+            client.close()
+            assert (await window.get()).event == FD_CLOSE
+            accepted.close()
+            listener.close()
+    events = trace.rows(profile="events")
+    assert [row.request for row in events] == ["FD_READ", "FD_CLOSE"]
+    assert events[0].detail == f"message={wsock.WM_USER + 1}"
+    states = [row.request for row in trace.rows(profile="states") if row.object == "socket 1"]
+    assert states == ["BOUND", "LISTENING", "CLOSING", "CLOSED"]
+
+
+async def test_a_real_trace_can_be_drawn() -> None:
+    """Every lane but the queue is there; the picture is text, Mermaid and SVG."""
+    with tdimon.watch() as trace:
+        await run_story(1)
+    diagram = build(trace.records())
+    assert [lane.role for lane in diagram.lanes] == [
+        "application",
+        "endpoint",
+        "TDI objects",
+        "wire",
+    ]
+    assert "[CONNECTED]" in diagram.to_text()
+    assert diagram.to_svg().count('class="arrow call"') > 10
+
+
+async def test_nothing_is_written_outside_the_block() -> None:
+    """Before and after, the classes are the plain ones, also of sockets that live on."""
+    listener, client, accepted = await connected()
+    with tdimon.watch() as trace:
+        await client.send(b"seen")
+        await receive(accepted, 4)
+        seen = len(trace)
+    assert seen > 0
+    assert type(client._endpoint) is StreamEndpoint
+    await client.send(b"unseen")
+    await receive(accepted, 6)
+    assert len(trace) == seen
+    for sock in (accepted, client, listener):
+        sock.close()
+
+
+async def test_one_stack_alone() -> None:
+    """A watched stack writes, another one does not."""
+    watched, other = Stack("watched"), Stack("other")
+    with tdimon.watch(watched) as trace:
+        for stack in (watched, other):
+            for sock in await connected(stack):
+                sock.close()
+    assert trace.hosts() == ["watched"]
+
+
+async def test_stacks_that_are_made_later_are_watched_too() -> None:
+    """Watching everything includes what comes."""
+    with tdimon.watch() as trace:
+        for sock in await connected(Stack("later")):
+            sock.close()
+    assert trace.hosts() == ["later"]
+
+
+async def test_one_socket_alone() -> None:
+    """Of a watched socket: its calls, what they cause and its events; nothing of the others."""
+    listener = wsock.socket()
+    client = wsock.socket()
+    with tdimon.watch(client) as trace:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(2)
+        client.bind(("127.0.0.1", 0))
+        await client.connect(listener.getsockname())
+        accepted, _ = await listener.accept()
+        await client.send(b"x")
+        await receive(accepted, 1)
+        await accepted.send(b"y")
+        assert await client.recv(1) == b"y"
+        accepted.close()
+        await closed_by_peer(client)
+        client.close()
+        listener.close()
+    rows = trace.rows(profile="tdimon-2003")
+    assert {row.object for row in rows} == {"address", "connect"}
+    requests = Counter(row.request for row in rows)
+    assert requests["IRP_MJ_CREATE"] == 2
+    assert requests["TDI_SEND"] == requests["TDI_CONNECT"] == 1
+    assert requests["TDI_EVENT_DISCONNECT"] == 1
+
+
+async def test_two_traces_of_one_stack() -> None:
+    """Each gets every record; one may leave without the other noticing."""
+    with tdimon.watch() as outer:
+        listener, client, accepted = await connected()
+        with tdimon.watch() as inner:
+            await client.send(b"both")
+            await receive(accepted, 4)
+        await client.send(b"one")
+        await receive(accepted, 3)
+        for sock in (accepted, client, listener):
+            sock.close()
+    sends = [sum(r.request == "TDI_SEND" for r in trace.rows()) for trace in (outer, inner)]
+    assert sends == [2, 1]
+    for trace in (outer, inner):
+        numbers = [record.sequence for record in trace.records()]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_what_cannot_be_watched() -> None:
+    """Anything else is a TypeError that names it."""
+    with (
+        pytest.raises(TypeError, match="42 is no stack, host, network or socket"),
+        tdimon.watch(42),
+    ):
+        pass
+
+
+async def test_an_error_in_the_block_leaves_as_itself() -> None:
+    """The hooks are taken away and the error goes on."""
+    with pytest.raises(KeyError), tdimon.watch():
+        raise KeyError
+
+
+async def test_the_first_row_of_the_source() -> None:
+    """The tables are those of the source: 19 files, three of them with a header only."""
+    files = list(GOLDEN.glob("*-*.tsv"))
+    assert len(files) == 22
+    assert sum(not golden_lines(file.name) for file in files) == 3
