@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from .address import AddressObject
 from .connection import ConnectionObject
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Device"]
 
-_FIRST_CONTEXT = 0x8112_0708  # looks like the pool addresses that the old monitor printed
-_CONTEXT_STEP = 0x20
+# Contexts look like the pool addresses that the old monitor printed. Each host counts in a region
+# of its own, chosen by its name: distinct in a trace of several hosts, the same in every run.
+_POOL: Final = 0x8000_0000
+_CONTEXT_STEP: Final = 8
 
 
 class Device:
@@ -53,7 +56,7 @@ class Device:
         self.connections_opened = 0
         self.live_addresses = 0
         self.live_connections = 0
-        self._next_context = _FIRST_CONTEXT
+        self._next_context = _POOL | (crc32(host.encode()) & 0x7FFF) << 16
 
     def open_address(self, file: TransportFile, protocol: int, family: int) -> AddressObject:
         """Make an address object (IRP_MJ_CREATE); ``AddressObject.create`` takes the address."""
@@ -70,7 +73,7 @@ class Device:
         """
         self.connections_opened += 1
         self.live_connections += 1
-        self._next_context += _CONTEXT_STEP
+        self._next_context = _POOL | (self._next_context + _CONTEXT_STEP) & 0x7FFF_FFFF
         connection = self.connection_class(self, self._next_context, number, active)
         connection.created()
         return connection
