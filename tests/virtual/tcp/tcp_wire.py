@@ -8,18 +8,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wsock.virtual.layers import PROTOCOL_TCP, Counters, Flushable, LocalError, Route
 from wsock.virtual.profile import profile_named
 from wsock.virtual.random_streams import RandomStream, RandomStreams
 from wsock.virtual.scheduler import RANK_DELIVERY, Owner, Scheduler
+from wsock.virtual.tcp import Connection, Listener, TcpLayer, TcpSettings
 from wsock.virtual.tcp.options import Options
 from wsock.virtual.tcp.segment import ACK, SYN, Segment, build, flags_text, parse
-from wsock.virtual.tcp import Connection, Listener, TcpLayer, TcpSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wsock.virtual.profile import TcpProfile
+    from wsock.virtual.tcp.listener import ConnectHandler
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -39,7 +42,7 @@ class Packet:
     protocol: int = PROTOCOL_TCP
     ttl: int = 64
     dscp: int = 0
-    header: memoryview = memoryview(bytes(20))
+    header: memoryview = field(default_factory=lambda: memoryview(bytes(20)))
 
 
 @dataclass
@@ -68,7 +71,9 @@ class Sent:
 class Host:
     """The network layer of one host, as TCP sees it."""
 
-    def __init__(self, wire: Wire, name: str, address: bytes, profile: Any = "rfc") -> None:
+    def __init__(
+        self, wire: Wire, name: str, address: bytes, profile: str | TcpProfile = "rfc"
+    ) -> None:
         self.wire = wire
         self.name = name
         self.address = address
@@ -93,7 +98,7 @@ class Host:
     def is_unicast(self, address: bytes) -> bool:
         return address not in (MULTICAST, BROADCAST, bytes(4))
 
-    def report_unreachable(self, packet: Any, code: int) -> None:
+    def report_unreachable(self, packet: object, code: int) -> None:
         raise AssertionError("TCP answers by RST")
 
     def mark_dirty(self, endpoint: Flushable) -> None:
@@ -186,7 +191,7 @@ class Wire:
 class Client:
     """Takes everything, and notes what it was told."""
 
-    events: list[Any] = field(default_factory=list)
+    events: list[object] = field(default_factory=list)
     data: bytearray = field(default_factory=bytearray)
     pushes: list[tuple[int, bool]] = field(default_factory=list)
     out_of_band: bytearray = field(default_factory=bytearray)
@@ -242,11 +247,11 @@ class Pair:
         self,
         *,
         latency: int = 10 * MS,
-        profile: Any = "rfc",
-        server_profile: Any = None,
+        profile: str | TcpProfile = "rfc",
+        server_profile: str | TcpProfile | None = None,
         settings: Callable[[TcpSettings], None] | None = None,
         establish: bool = True,
-        **changes: Any,
+        **changes: object,
     ) -> None:
         self.wire = Wire(latency=latency)
         mine = replace(profile_named(profile), **changes)
@@ -262,7 +267,7 @@ class Pair:
         self.listener = listen(self.b, 80, lambda _: self.server, self.server_settings)
         if establish:
             self.connect()
-            self.wire.run(2.2 * latency / SECOND)
+            self.wire.run(3.2 * latency / SECOND)
             assert self.client.events == ["connected"]
             assert self.server.events == ["accepted"]
             self.wire.clear()
@@ -284,8 +289,9 @@ class Pair:
 
 
 def listen(
-    host: Host, port: int, on_connect: Any = None, settings: TcpSettings | None = None,
-    backlog: int = 5, address: bytes = bytes(4), **more: Any,
+    host: Host, port: int, on_connect: ConnectHandler | None = None,
+    settings: TcpSettings | None = None, backlog: int = 5, address: bytes = bytes(4),
+    **more: object,
 ) -> Listener:  # fmt: skip
     binding = host.tcp.bind(address, port)
     assert not isinstance(binding, LocalError), binding
@@ -300,7 +306,7 @@ class Script:
     ISS = 1000  # the peer's
     PORT = 5555
 
-    def __init__(self, profile: Any = "rfc", **changes: Any) -> None:
+    def __init__(self, profile: str | TcpProfile = "rfc", **changes: object) -> None:
         self.wire = Wire(latency=0)
         self.profile = replace(profile_named(profile), **changes)
         self.host = Host(self.wire, "b", B, self.profile)
@@ -337,7 +343,7 @@ class Script:
         self.wire.run(seconds)
         return self.wire.sent_by(B)
 
-    def listen(self, **more: Any) -> Listener:
+    def listen(self, **more: object) -> Listener:
         def take(connection: Connection) -> Client:
             self.connection = connection
             return self.client
