@@ -178,7 +178,7 @@ class ScriptedFile:
             self.connection.complete_send(length, Status.SUCCESS, flags)
             self.connection.sent(length)
 
-    def _segment(self, piece: bytes, push: bool) -> None:  # noqa: FBT001
+    def _segment(self, piece: bytes, push: bool) -> None:
         peer = self.peer
         if peer is None or peer.connection is None:
             self._reset_by_peer()
@@ -189,7 +189,7 @@ class ScriptedFile:
         if self.connection is not None:
             self.connection.event_disconnect(DisconnectFlags.ABORT)
 
-    def arrive(self, piece: bytes, push: bool) -> None:  # noqa: FBT001
+    def arrive(self, piece: bytes, push: bool) -> None:
         if self.outstanding is not None:
             self._fill(piece, push)
             return
@@ -205,7 +205,7 @@ class ScriptedFile:
         elif status == Status.MORE_PROCESSING_REQUIRED:
             self.outstanding = (capacity, b"")
 
-    def _fill(self, piece: bytes, push: bool) -> None:  # noqa: FBT001
+    def _fill(self, piece: bytes, push: bool) -> None:
         assert self.outstanding is not None
         room, gathered = self.outstanding
         gathered += piece[:room]

@@ -195,7 +195,7 @@ class ConnectionObject:
         return self.file.recv_into(buffer, max_bytes)  # type: ignore[no-any-return]
 
     def receive(self, capacity: int) -> None:
-        """TDI_RECEIVE: room for ``capacity`` bytes after a refusal; ``complete_receive`` follows."""
+        """TDI_RECEIVE: room for ``capacity`` bytes again; ``complete_receive`` follows."""
         self.file.resume_receive(capacity)
 
     # Up-calls of the provider: completions
@@ -242,7 +242,7 @@ class ConnectionObject:
     def event_receive(
         self, flags: int, indicated: int, available: int, data: BytesLike
     ) -> tuple[Status, int, int]:
-        """TDI_EVENT_RECEIVE (eager providers): ``indicated`` of ``available`` bytes are in ``data``.
+        """TDI_EVENT_RECEIVE (eager providers): ``data`` holds ``indicated`` of ``available`` bytes.
 
         Returns:
           The handler's status, the bytes it took, and with MORE_PROCESSING_REQUIRED the capacity
@@ -263,6 +263,6 @@ class ConnectionObject:
         return answer
 
     def event_disconnect(self, flags: int, reason: Status = Status.CONNECTION_RESET) -> None:
-        """TDI_EVENT_DISCONNECT: the peer released the connection, or it is aborted for ``reason``."""
+        """TDI_EVENT_DISCONNECT: the peer released, or the connection is aborted for ``reason``."""
         if self.address is not None:
             self.address.event_disconnect(self, flags, reason)
