@@ -267,6 +267,8 @@ class DatagramEndpoint(Endpoint):
         """TDI_EVENT_ERROR: something came back for a datagram sent; the next receive tells it."""
         if self.attention & (SHUT_RECEIVE | RELEASED):
             return
+        if status == Status.CONNECTION_REFUSED:  # how a kernel says that there was no port
+            status = Status.PORT_UNREACHABLE
         if self.errors_waiting is None:
             self.errors_waiting = deque(maxlen=16)
         self.errors_waiting.append(status)

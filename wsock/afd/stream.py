@@ -425,6 +425,8 @@ class StreamEndpoint(SendingEndpoint):
     def _give_back_when_due(self) -> None:
         if self.state != CLOSING or self.attention & DISCONNECTING:
             return
+        if self.connection is None:
+            return  # a listener, one of whose pending connections was reset; its pool ends it
         if (
             self.connection.active
             and self.host.device.provider.waits_for_release
