@@ -53,9 +53,7 @@ def WSACleanup() -> int:
     process = current().process
     process.startups -= 1
     if not process.startups:
-        while process.sockets:
-            _, sock = process.sockets.popitem()
-            sock.close()
+        process.close_sockets()
     return 0
 
 

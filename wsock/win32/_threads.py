@@ -67,13 +67,15 @@ class Process:
         "atoms",
         "classes",
         "objects",
+        "programs",
         "sockets",
         "startups",
         "threads",
         "windows",
-    )  # fmt: skip
+    )
 
     def __init__(self) -> None:
+        self.programs = 0
         self.startups = 0
         # Strong references: a handle keeps its object alive until it is closed.
         self.sockets: dict[int, Socket] = {}
@@ -88,6 +90,22 @@ class Process:
         handle = _handles.handle_of(thing)
         self.objects[handle] = thing
         return handle
+
+    def close_sockets(self) -> None:
+        """Close every socket that has a handle here."""
+        while self.sockets:
+            _, sock = self.sockets.popitem()
+            sock.close()
+
+    def end(self) -> None:
+        """The last program has ended: give everything back, as Windows does with a process."""
+        self.startups = 0
+        self.close_sockets()
+        while self.objects:
+            _, thing = self.objects.popitem()
+            close = getattr(thing, "close", None)
+            if close is not None:
+                close()
 
 
 class Program:
@@ -115,7 +133,7 @@ class Thread:
         "queue",
         "started",
         "work",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, process: Process, program: Program, work: Callable[..., Any], *args: object
@@ -249,20 +267,30 @@ async def start(main: Callable[..., _T], *args: object) -> _T:
     Always a checkpoint. Cancelling it ends main and all its threads where they wait.
     """
     process = _current_process()
+    process.programs += 1
+    try:
+        with _blocking_calls.warned_of(in_program):
+            return await _run_program(process, main, *args)
+    finally:
+        process.programs -= 1
+        if not process.programs:
+            process.end()
+
+
+async def _run_program(process: Process, main: Callable[..., _T], *args: object) -> _T:
     result: list[_T] = []
-    with _blocking_calls.warned_of(in_program):
-        async with trio.open_nursery() as nursery:
-            program = Program(nursery)
-            thread = Thread(process, program, main, *args)
-            thread.started = True
-            try:
-                result.append(await thread.run())
-            except trio.Cancelled:
-                if not program.failures:
-                    raise
-            except BaseException as failure:
-                program.failures.append(failure)
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        program = Program(nursery)
+        thread = Thread(process, program, main, *args)
+        thread.started = True
+        try:
+            result.append(await thread.run())
+        except trio.Cancelled:
+            if not program.failures:
+                raise
+        except BaseException as failure:
+            program.failures.append(failure)
+        nursery.cancel_scope.cancel()
     if program.failures:
         _raise(program.failures)
     return result[0]
