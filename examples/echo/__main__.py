@@ -10,9 +10,12 @@ import importlib
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 MODELS: Final = {
     "blocking": "a task per client; each call blocks that task only",
@@ -40,7 +43,7 @@ def main() -> None:
         trio.run(serve, partial(model.serve, options.port))
 
 
-async def serve(server: partial[object]) -> None:
+async def serve(server: Callable[..., Awaitable[object]]) -> None:
     """Start the server, say where it listens, and let it run."""
     async with trio.open_nursery() as nursery:
         port = await nursery.start(server)

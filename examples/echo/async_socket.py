@@ -5,6 +5,8 @@ Watch: an object per client, a method per event, and no loop of one's own.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import trio
 
 import wsock
@@ -13,35 +15,40 @@ import wsock
 class Echo(wsock.AsyncSocket):
     """The listener, and each accepted client: on_accept makes another one of these."""
 
+    clients: ClassVar[set[Echo]] = set()
+    owed = b""  # read, but not sent yet: the client has to read first
+
     def on_accept(self, error: int) -> None:
         """A client has connected."""
-        self.accept()
+        client = Echo(self.window)
+        self.accept(client)
+        self.clients.add(client)
 
     def on_receive(self, error: int) -> None:
         """Something has arrived: send what is owed, then read once and echo it."""
-        sock = self.socket
         try:
-            if sock.data:
-                sock.send_nowait(sock.data)
-            sock.data = self.receive(65536)
-            sock.send_nowait(sock.data)
-            sock.data = None
+            self.send(self.owed)
+            self.owed = self.receive()
+            self.send(self.owed)
+            self.owed = b""
         except wsock.WSAEWOULDBLOCK:
             pass  # on_receive or on_send will be called
 
-    def on_send(self, error: int) -> None:
-        """There is room again: go on."""
-        self.on_receive(error)
+    on_send = on_receive  # there is room again: go on
 
     def on_close(self, error: int) -> None:
         """The client has gone; what it still waits for is delivered by close()."""
-        if self.socket.data and not error:
-            self.socket.send_all_nowait(self.socket.data)
-        self.close()
+        if not error:
+            self.send_all(self.owed)
+        self.leave()
 
     def on_error(self, error: Exception) -> None:
         """One client's trouble is not the server's."""
-        print(f"client lost: {error}")
+        self.leave()
+
+    def leave(self) -> None:
+        """Close and forget."""
+        self.clients.discard(self)
         self.close()
 
 
@@ -52,4 +59,8 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
         listener.create(port, address="127.0.0.1")
         listener.listen()
         task_status.started(listener.socket.getsockname()[1])
-        await window.run()
+        try:
+            await window.run()
+        finally:
+            for sock in [listener, *Echo.clients]:
+                sock.leave()

@@ -7,7 +7,7 @@
 
 Without ``--script`` it prompts for a command and its fields. A script has a command a line, as
 they are sent, with ``$TOKEN`` for the latest token; ``expect CODE`` says how the reply to the line
-before has to begin (without it: ``OK``); ``#`` begins a comment.
+before has to begin (without it: ``OK``); a line with ``#`` is a comment, and is printed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LoginClient:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a script, and how its reply must begin."""
+    """One line of a script, and how its reply must begin (a comment has none)."""
 
     line: str
     expected: str
@@ -72,7 +72,7 @@ def read_script(lines: Iterable[str]) -> Iterator[Step]:
     command = ""
     for text in lines:
         line = text.strip()
-        if not line or line.startswith("#"):
+        if not line:
             continue
         word, _, rest = line.partition(" ")
         if word == "expect":
@@ -83,7 +83,11 @@ def read_script(lines: Iterable[str]) -> Iterator[Step]:
         else:
             if command:
                 yield Step(command, "OK")
-            command = line
+            command = ""
+            if line.startswith("#"):
+                yield Step(line, "")
+            else:
+                command = line
     if command:
         yield Step(command, "OK")
 
@@ -109,6 +113,9 @@ async def run_script(client: LoginClient, steps: Iterable[Step], out: TextIO) ->
     """Run the steps. False as soon as a reply is not the expected one; ERR may be left out."""
     token = ""
     for step in steps:
+        if step.line.startswith("#"):
+            print(step.line, file=out, flush=True)
+            continue
         line = step.line.replace("$TOKEN", token)
         print(f"> {shown(line)}", file=out, flush=True)
         reply = await client.ask(line)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 import wsock
-from wsock.constants import SD_SEND
+from wsock.constants import FD_CLOSE, FD_READ, FD_WRITE, SD_SEND
 
 from .limits import peer_key
 from .protocol import Reply
@@ -55,7 +55,7 @@ class Connection(wsock.AsyncSocket):
         self.session = Session(server.limits, self.opened_at)
         self.scope = trio.CancelScope()  # of the command that is being executed
         self.finished = False
-        self.attach(sock)
+        self.attach(sock, FD_READ | FD_WRITE | FD_CLOSE)
 
     # What the window tells
 
@@ -140,7 +140,7 @@ class Connection(wsock.AsyncSocket):
         """Send what waits. False: it has to wait on, FD_WRITE will come."""
         if self._unsent:
             try:
-                self.socket.send_nowait(self._unsent)
+                self.send(self._unsent)
             except wsock.WSAEWOULDBLOCK:
                 return False
             self.session.counts.bytes_out += len(self._unsent)
@@ -173,7 +173,7 @@ class Connection(wsock.AsyncSocket):
             return None
         self._unread = False
         try:
-            return self.socket.recv_nowait(RECEIVE_BYTES)
+            return self.receive(RECEIVE_BYTES)
         except wsock.WSAEWOULDBLOCK:
             return None
 
@@ -184,6 +184,6 @@ class Connection(wsock.AsyncSocket):
             return False
         if self._drain_until is None:
             self._drain_until = self._server.clock() + self._server.limits.drain_seconds
-            self.socket.shutdown(SD_SEND)
+            self.shutdown(SD_SEND)
         self._take()
         return False

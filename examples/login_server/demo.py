@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -24,24 +24,29 @@ if TYPE_CHECKING:
 PACKAGE: Final = __package__
 DEADLINE_S: Final = 20.0
 SCRIPT: Final = """\
+# register
 REGISTER alice correct-horse-battery
 expect OK alice
-REGISTER alice another-password
+# a name is given once
+REGISTER Alice another-password
 expect TAKEN
+# log in
 LOGIN alice correct-horse-battery
 WHOAMI $TOKEN
 expect OK alice
+# a wrong password and an unknown user get the same answer
 LOGIN alice wrong-password
 expect DENIED
 LOGIN mallory wrong-password
 expect DENIED
+# a new password ends every token but the one in its reply
 PASSWD $TOKEN correct-horse-battery staple-and-paper
 WHOAMI $TOKEN
 expect OK alice
+# log out
 LOGOUT $TOKEN
 WHOAMI $TOKEN
 expect TOKEN
-LOGIN alice staple-and-paper
 QUIT
 """
 COLOURS: Final = {"server": "\x1b[33m", "client": "\x1b[36m", "demo": "\x1b[1m"}
@@ -91,13 +96,15 @@ def shown_log(line: str) -> str:
 async def start_server(folder: str) -> trio.Process:
     """The server on a port the system chooses; it says which in its first log line."""
     arguments = ["--port", "0", "--database", f"sqlite:///{folder}/accounts.db"]
-    # A process group of its own on Windows: CTRL_BREAK is how one asks there for a stop.
-    flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+    system: dict[str, Any] = {}
+    if hasattr(subprocess, "CREATE_NEW_PROCESS_GROUP"):
+        # Windows: CTRL_BREAK, which asks for the stop, goes to a whole group of processes.
+        system["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
     return await trio.lowlevel.open_process(
         [sys.executable, "-m", f"{PACKAGE}", *arguments],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        creationflags=flags,
+        **system,
     )
 
 

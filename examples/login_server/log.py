@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import traceback
 from datetime import UTC, datetime
@@ -49,3 +50,15 @@ class Log:
         places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         text = str(error) if isinstance(error, OSError) else ""
         self.write(event, **fields, error=type(error).__name__, text=text, trace=places)
+
+
+class LibraryHandler(logging.Handler):
+    """Writes what the wsock library logs (out of descriptors, say) as events of a Log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; its text is the library's own."""
+        self._log.write("wsock", level=record.levelname, text=record.getMessage())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import logging
 import signal
 import socket as stdlib
 import sys
@@ -24,7 +25,7 @@ import wsock
 
 from .accounts import Accounts, DatabaseError, SchemaError
 from .limits import Limits
-from .log import Log
+from .log import LibraryHandler, Log
 from .passwords import Argon2Cost, Passwords
 from .protocol import DEFAULT_PORT
 from .server import BACKLOG, LoginServer
@@ -155,11 +156,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, log: Log) -> int:
+    library, handler = logging.getLogger("wsock"), LibraryHandler(log)
+    library.addHandler(handler)
     try:
         return trio.run(serve, options, log)
     except* (OSError, DatabaseError, SchemaError) as group:
         for error in _leaves(group):
             print(f"login server: {type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        library.removeHandler(handler)
     return 2
 
 

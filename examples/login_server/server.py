@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 import wsock
-from wsock.constants import WM_USER
+from wsock.constants import FD_ACCEPT, WM_USER
 
 from .connection import RECEIVE_BYTES, Connection
 from .limits import PeerCount, peer_key
@@ -50,7 +50,7 @@ class Listener(wsock.AsyncSocket):
     def __init__(self, server: LoginServer, sock: wsock.Socket) -> None:
         super().__init__(server.window)
         self._server = server
-        self.attach(sock)
+        self.attach(sock, FD_ACCEPT)
 
     def on_accept(self, error: int) -> None:
         """A client has connected."""

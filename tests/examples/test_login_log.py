@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 
-from examples.login_server.log import Log
+from examples.login_server.log import LibraryHandler, Log
 
 
 def caught_from(error: Exception) -> Exception:
@@ -67,3 +68,16 @@ def test_a_log_that_cannot_be_written_is_counted() -> None:
     log = Log(stream)
     log.write("connection")
     assert log.lost == 1
+
+
+def test_what_the_library_logs_is_a_line_like_any_other() -> None:
+    """Warnings and errors; not its chatter."""
+    stream = io.StringIO()
+    handler = LibraryHandler(Log(stream))
+    logger = logging.Logger("wsock")
+    logger.addHandler(handler)
+    logger.info("chatter")
+    logger.warning("out of %s", "descriptors")
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["level"]) == ("wsock", "WARNING")
+    assert line["text"] == "out of descriptors"

@@ -8,6 +8,7 @@ import argon2
 import pytest
 import trio
 import trio.testing
+from login_world import wait_for
 
 from examples.login_server.passwords import Argon2Cost, HashPool, Passwords, PoolBusyError
 
@@ -78,6 +79,7 @@ async def test_at_most_so_many_threads_and_then_a_queue_in_order() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert pool.calls == 5
         assert done == []
+        await wait_for(lambda: gate.running == 2)
         gate.open()
     assert sorted(done) == [0, 1, 2, 3, 4]
     assert gate.most == 2

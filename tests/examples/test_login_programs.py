@@ -1,0 +1,363 @@
+"""The login server as people start it: options, signals, descriptors, the client, the demo."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from examples.login_server import client as client_program
+from examples.login_server.client import Step, read_script, run_script, shown, shown_reply
+from examples.login_server.limits import Limits
+from examples.login_server.main import main, parse_options
+from examples.login_server.protocol import COMMANDS, Code
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "examples" / "login_server" / "README.md").read_text("utf-8")
+SMALL = ["--argon2-memory-kib", "8", "--argon2-passes", "1"]
+
+
+class Process:
+    """A server process; its log lines as they come."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.port = 0
+        self.log: list[dict[str, Any]] = []
+        self._rest = b""
+
+    async def event(self, name: str) -> dict[str, Any]:
+        """Read the log up to the next line of that event."""
+        while True:
+            while b"\n" not in self._rest:
+                assert self.process.stderr is not None
+                data = await self.process.stderr.receive_some(65536)
+                assert data, self.log
+                self._rest += data
+            line, _, self._rest = self._rest.partition(b"\n")
+            self.log.append(json.loads(line))
+            if self.log[-1]["event"] == name:
+                return self.log[-1]
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+
+@asynccontextmanager
+async def server(folder: Path, *options: str) -> AsyncIterator[Process]:
+    """A server on a free port, with a fresh database."""
+    command = [sys.executable, "-m", "examples.login_server", "--port", "0", *SMALL, *options]
+    command += ["--database", f"sqlite:///{folder / 'accounts.db'}"]
+    with trio.fail_after(60):
+        process = await trio.lowlevel.open_process(command, cwd=ROOT, stderr=subprocess.PIPE)
+        try:
+            running = Process(process)
+            running.port = (await running.event("listening"))["port"]
+            yield running
+        finally:
+            if process.poll() is None:
+                process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+            assert process.stderr is not None
+            await process.stderr.aclose()
+
+
+async def read_until(stream: trio.SocketStream, end: bytes) -> bytes:
+    data = b""
+    while end not in data:
+        data += await stream.receive_some() or end
+    return data
+
+
+# The process
+
+
+async def test_sigterm_during_a_login_lets_it_finish(tmp_path: Path) -> None:
+    """The login that was begun is answered, the connection closed, the exit code 0."""
+    costly = ["--argon2-memory-kib", "65536", "--argon2-passes", "4"]
+    async with server(tmp_path, *costly) as run, await run.connect() as stream:
+        await stream.send_all(b"REGISTER bob correct-horse\n")
+        assert await read_until(stream, b"\n") == b"OK bob\n"
+        await stream.send_all(b"WHOAMI x\nLOGIN bob correct-horse\n")
+        await read_until(stream, b"\n")  # now the login is under way
+        run.process.send_signal(signal.SIGTERM)
+        assert re.fullmatch(rb"OK \S{43}\n", await stream.receive_some())
+        assert await stream.receive_some() == b""
+        await stream.aclose()
+        assert await run.process.wait() == 0
+        assert (await run.event("connection"))["name"] == "bob"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_cuts(tmp_path: Path, number: signal.Signals) -> None:
+    """The first waits for a client that does not close its side; the second does not."""
+    patient = ["--drain-seconds", "600", "--stop-seconds", "600"]
+    async with server(tmp_path, *patient) as run, await run.connect() as stream:
+        await stream.send_all(b"WHOAMI x\n")
+        await read_until(stream, b"\n")
+        run.process.send_signal(number)
+        assert await stream.receive_some() == b""
+        assert run.process.poll() is None
+        run.process.send_signal(number)
+        assert await run.process.wait() == 1
+        assert (await run.event("connection"))["reason"] == "cut"
+        assert (await run.event("stopped"))["cut"] is True
+
+
+async def test_accounts_survive_a_restart(tmp_path: Path) -> None:
+    """Also when the server was killed: an OK is on the disk."""
+    async with server(tmp_path) as run, await run.connect() as stream:
+        await stream.send_all(b"REGISTER bob correct-horse\n")
+        assert await read_until(stream, b"\n") == b"OK bob\n"
+        run.process.kill()
+        await run.process.wait()
+    async with server(tmp_path) as run, await run.connect() as stream:
+        await stream.send_all(b"LOGIN bob correct-horse\n")
+        assert (await read_until(stream, b"\n")).startswith(b"OK ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
+async def test_running_out_of_descriptors_is_survived(tmp_path: Path) -> None:
+    """Who was there is served all along, and who waited is once there are descriptors again."""
+    import resource
+
+    async with server(tmp_path) as run, await run.connect() as first:
+        await first.send_all(b"WHOAMI x\n")  # the database's descriptors are open now
+        await read_until(first, b"\n")
+        used = len(os.listdir(f"/proc/{run.process.pid}/fd"))
+        resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (used + 3, used + 3))
+        others = [await run.connect() for _ in range(10)]
+        await first.send_all(b"WHOAMI x\n")
+        assert (await read_until(first, b"\n")).startswith(b"ERR TOKEN")
+        await run.event("wsock")  # the library has noticed
+        for stream in others[:7]:
+            await stream.aclose()
+        for stream in others[7:]:
+            await stream.send_all(b"QUIT\n")
+            assert await read_until(stream, b"\n") == b"OK bye\n"
+            await stream.aclose()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_curl_telnet_is_a_client(tmp_path: Path) -> None:
+    """``curl telnet://`` sends what it is given and prints the replies."""
+    async with server(tmp_path) as run:
+        command = ["curl", "-sN", f"telnet://127.0.0.1:{run.port}"]
+        typed = b"REGISTER bob correct-horse\r\nQUIT\r\n"
+        done = await trio.run_process(command, stdin=typed, capture_stdout=True, check=False)
+        assert done.stdout == b"OK bob\nOK bye\n"
+
+
+@pytest.mark.skipif(shutil.which("nc") is None, reason="nc is not installed")
+async def test_nc_is_a_client(tmp_path: Path) -> None:
+    """Typed by hand, or from printf."""
+    async with server(tmp_path) as run:
+        command = ["nc", "127.0.0.1", str(run.port)]
+        typed = b"REGISTER bob correct-horse\nQUIT\n"
+        done = await trio.run_process(command, stdin=typed, capture_stdout=True, check=False)
+        assert done.stdout == b"OK bob\nOK bye\n"
+
+
+# The command line
+
+
+def test_every_limit_is_an_option() -> None:
+    """With its own type and default, and it reaches the limits."""
+    assert parse_options([]).limits == Limits()
+    for limit in fields(Limits):
+        option = "--" + limit.name.replace("_", "-")
+        assert getattr(parse_options([option, "7"]).limits, limit.name) == 7
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--host", "0.0.0.0"],
+        ["--host", "localhost"],
+        ["--idle-seconds", "inf"],
+        ["--connections", "0"],
+        ["--login-seconds", "nan"],
+    ],
+)
+def test_options_that_would_be_unsafe_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Passwords in plain text to the world, names for addresses, no limits."""
+    with pytest.raises(SystemExit):
+        parse_options(arguments)
+    assert "error:" in capsys.readouterr().err
+
+
+def test_plaintext_to_the_world_has_to_be_said() -> None:
+    """Then it is allowed."""
+    assert parse_options(["--host", "0.0.0.0", "--plaintext"]).host == "0.0.0.0"
+
+
+def test_a_server_that_cannot_start_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, with exit code 2."""
+    database = f"sqlite:///{tmp_path / 'accounts.db'}"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["--port", port, "--database", database, *SMALL]) == 2
+    assert "WSAEADDRINUSE" in capsys.readouterr().err
+    assert main(["--port", "0", "--database", "nonsense://", *SMALL]) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+# What the README says
+
+
+def test_the_readme_lists_every_option_with_its_default() -> None:
+    """And no other limits."""
+    table = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\d+) \|", README, re.MULTILINE))
+    expected = {f"--{f.name.replace('_', '-')}": f"{f.default:g}" for f in fields(Limits)}
+    assert table == expected
+
+
+def test_the_readme_lists_every_code_and_command() -> None:
+    """And no other."""
+    codes = set(re.findall(r"^\| `([A-Z]+)(?: n \.\.\.)?` \|", README, re.MULTILINE)) - {"QUIT"}
+    assert codes == {str(code) for code in Code} - {"OK"}
+    usages = {" ".join([word, *names]) for word, (_, names) in COMMANDS.items()}
+    assert usages <= set(re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE))
+
+
+# The client
+
+
+def test_a_script_says_what_it_expects() -> None:
+    """Without ``expect`` it is OK; comments are kept, empty lines are not."""
+    lines = ["# first", "", "REGISTER a b", "expect TAKEN", "LOGIN a b", "QUIT", "expect OK bye"]
+    assert list(read_script(lines)) == [
+        Step("# first", ""),
+        Step("REGISTER a b", "TAKEN"),
+        Step("LOGIN a b", "OK"),
+        Step("QUIT", "OK bye"),
+    ]
+    with pytest.raises(ValueError, match="expect"):
+        list(read_script(["expect OK"]))
+
+
+def test_what_the_client_shows_has_no_secret() -> None:
+    """Also of a line that is no command: it may be a password in the wrong place."""
+    assert shown("LOGIN bob hidden") == "LOGIN bob ********"
+    assert shown("passwd t old new") == "passwd ******** ******** ********"
+    assert shown("LOGN hidden hidden") == "LOGN ******** ********"
+    assert shown_reply("LOGIN bob x", "OK abcdefghijk") == "OK abcdef..."
+    assert shown_reply("WHOAMI x", "OK bob") == "OK bob"
+
+
+class Scripted:
+    """A client that has its answers ready."""
+
+    def __init__(self, *answers: str) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+
+    async def ask(self, line: str) -> str:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(line)
+        return self._answers.pop(0)
+
+
+async def test_a_script_stops_at_the_first_wrong_reply() -> None:
+    """And the token of a login goes into the lines after it."""
+    out = io.StringIO()
+    client = Scripted("OK tokentoken", "OK bob", "ERR DENIED no", "ERR BUSY wait")
+    steps = read_script(
+        ["LOGIN bob x", "WHOAMI $TOKEN", "expect OK bob", "LOGIN bob y", "expect DENIED", "QUIT"]
+    )
+    assert not await run_script(client, steps, out)  # type: ignore[arg-type]
+    assert client.asked == ["LOGIN bob x", "WHOAMI tokentoken", "LOGIN bob y", "QUIT"]
+    assert out.getvalue().endswith("! expected OK\n")
+    assert "tokentoken" not in out.getvalue()
+
+
+async def test_the_prompt_reads_secrets_hidden_and_remembers_the_token() -> None:
+    """Names are typed in sight, passwords are not, the token not at all."""
+    out = io.StringIO()
+    client = Scripted("OK tokentoken", "OK bob", "OK bye")
+    typed = iter(["nonsense", "login", "bob", "whoami", "register", "two words", "quit"])
+    hidden = iter(["secret", "secret"])
+    done = await client_program.prompt(
+        client,  # type: ignore[arg-type]
+        out,
+        read_line=lambda _: next(typed),
+        read_secret=lambda _: next(hidden),
+    )
+    assert done
+    assert client.asked == ["LOGIN bob secret", "WHOAMI tokentoken", "QUIT"]
+    assert "no such command" in out.getvalue()
+    assert "space" in out.getvalue()
+
+
+async def test_the_client_talks_to_the_server(tmp_path: Path) -> None:
+    """As a process with a script; 1 if a reply is not the expected one, or nobody is there."""
+    async with server(tmp_path) as run:
+        for script, code in (
+            ("REGISTER bob correct-horse\nLOGIN bob correct-horse\nWHOAMI $TOKEN\nQUIT\n", 0),
+            ("LOGIN bob wrong-horse\n", 1),
+        ):
+            done = await ask_client(run.port, script)
+            assert done.returncode == code
+            assert b"correct-horse" not in done.stdout
+        port = run.port
+    done = await ask_client(port, "QUIT\n")
+    assert done.returncode == 1
+    assert b"WSAECONNREFUSED" in done.stderr
+
+
+async def ask_client(port: int, script: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "examples.login_server.client", "--port", str(port)]
+    return await trio.run_process(
+        [*command, "--script", "-"],
+        stdin=script.encode(),
+        cwd=ROOT,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+
+
+# The demo
+
+
+async def test_the_demo_shows_both_sides_and_ends_well() -> None:
+    """Exit code 0 within its own deadline; ASCII, no colour in a pipe, no secret, no files left."""
+    command = [sys.executable, "-m", "examples.login_server.demo"]
+    done = await trio.run_process(command, cwd=ROOT, capture_stdout=True, capture_stderr=True)
+    text = done.stdout.decode("ascii")
+    for line in (
+        "client | < OK alice",
+        "client | < ERR TAKEN",
+        "client | < ERR DENIED",
+        "client | < ERR TOKEN",
+        "server | connection id=1",
+        "demo | client ended with 0, server with 0",
+    ):
+        assert line in text
+    assert "\x1b" not in text
+    assert "correct-horse" not in text
+    assert done.stderr == b""
+    folder = re.search(r"accounts are in (\S+)", text)
+    assert folder is not None
+    assert not await trio.Path(folder[1]).exists()
