@@ -1,7 +1,8 @@
 # Files for the fallback engine: they say when they were read empty.
 #
 # The epoll engine needs no such word (an edge comes by itself), and its files keep the C type's own
-# recv for speed. Here each short read opens the gate for the next wait (waits.py, rule 1).
+# recv for speed. Here each read that leaves nothing opens the gate for the next wait (waits.py,
+# rule 1); one that fills the caller's buffer has to look, since nobody else would.
 """Stream and datagram files whose reads arm the next wait."""
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ class GatedStream(KernelStream):
     __slots__ = ()
 
     def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
-        """Receive; a short read arms the next wait."""
+        """Receive; one that leaves nothing arms the next wait."""
         try:
             data = super().recv(max_bytes, flags)
         except BlockingIOError:
             self._emptied(flags)
             raise
-        if len(data) < max_bytes and data:
+        if data and not flags and (len(data) < max_bytes or not self.available()):
             self._emptied(flags)
         return data
 
     def recv_into(self, buffer: Any, max_bytes: int = 0, flags: int = 0, /) -> int:  # noqa: ANN401
-        """Receive into a buffer; a short read arms the next wait."""
+        """Receive into a buffer; one that leaves nothing arms the next wait."""
         try:
             count = super().recv_into(buffer, max_bytes, flags)
         except BlockingIOError:
             self._emptied(flags)
             raise
-        if 0 < count < (max_bytes or len(buffer)):
+        if count and not flags and (count < (max_bytes or len(buffer)) or not self.available()):
             self._emptied(flags)
         return count
 

@@ -1,0 +1,22 @@
+"""Here every test runs by both columns: what Microsoft's pages say, and what Windows does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.providers import PROVIDERS, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+WORLDS = [(provider, column) for provider in PROVIDERS for column in provider.columns]
+
+
+@pytest.fixture(params=WORLDS, ids=lambda world: f"{world[0].name}-{world[1]}")
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    provider, column = request.param
+    world = World(provider, notifications=column)
+    yield world
+    world.close()
