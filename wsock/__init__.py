@@ -7,6 +7,7 @@ queue (``sock.async_select``) or through event objects (``sock.event_select``).
 
 from __future__ import annotations
 
+from ._async_socket import WM_SOCKET_NOTIFY, AsyncSocket
 from ._event import Event, wait_for_multiple_events, wait_for_multiple_events_nowait
 from ._socket import (
     NetworkEvents,
@@ -18,6 +19,13 @@ from ._socket import (
     socket,
 )
 from ._stack import Stack, current_stack
+from ._streams import (
+    SocketListener,
+    SocketStream,
+    open_tcp_listeners,
+    open_tcp_stream,
+    serve_tcp,
+)
 from ._window import Message, MessageQueue, QueueStatistics, Window
 from .constants import *
 from .constants import __all__ as _constants
@@ -25,6 +33,8 @@ from .errors import *
 from .errors import __all__ as _errors
 
 __all__ = [
+    "WM_SOCKET_NOTIFY",
+    "AsyncSocket",
     "Event",
     "Message",
     "MessageQueue",
@@ -32,12 +42,17 @@ __all__ = [
     "NotificationState",
     "QueueStatistics",
     "Socket",
+    "SocketListener",
+    "SocketStream",
     "Stack",
     "Window",
     "current_stack",
     "from_stdlib_socket",
     "netstat",
+    "open_tcp_listeners",
+    "open_tcp_stream",
     "resolve",
+    "serve_tcp",
     "socket",
     "wait_for_multiple_events",
     "wait_for_multiple_events_nowait",

@@ -100,6 +100,7 @@ class Socket(SocketControl):
         endpoint = self._endpoint
         if self._busy & RECEIVING:
             raise trio.BusyResourceError(f"{call}: another task waits to receive on {self!r}")
+        endpoint.check_open(call)
         endpoint.tie()
         waiter = _Waiter(endpoint)
         endpoint.wait_receive(waiter)
@@ -116,6 +117,7 @@ class Socket(SocketControl):
         endpoint = self._endpoint
         if self._busy & SENDING:
             raise trio.BusyResourceError(f"{call}: another task waits to send on {self!r}")
+        endpoint.check_open(call)
         endpoint.tie()
         waiter = _Waiter(endpoint)
         endpoint.wait_send(waiter)
@@ -397,6 +399,30 @@ class Socket(SocketControl):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of ``data``; as ``send``, which here never sends less."""
         await self.send(data)
+
+    async def wait_send_room(self) -> None:
+        """Wait until a send on this stream would not have to wait. Always a checkpoint.
+
+        Raises:
+          What ``send`` would raise now, except WSAEWOULDBLOCK. WSAEINTR: closed meanwhile.
+          trio.BusyResourceError: another task sends.
+        """
+        endpoint = self._endpoint
+        self.refuse_second_sender("wait_send_room")
+        await checkpoint_if_cancelled()
+        endpoint.check_sendable()
+        waited = False
+        while endpoint.unsent > endpoint.send_limit:
+            await self._wait_send("send")
+            endpoint.check_sendable()
+            waited = True
+        if not waited:
+            await cancel_shielded_checkpoint()
+
+    def refuse_second_sender(self, call: str) -> None:
+        """Raise BusyResourceError if another task waits to send."""
+        if self._busy & SENDING:
+            raise trio.BusyResourceError(f"{call}: another task sends on {self!r}")
 
     def sendto_nowait(
         self,

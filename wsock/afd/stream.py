@@ -423,6 +423,8 @@ class StreamEndpoint(SendingEndpoint):
             self._disconnect(DisconnectFlags.RELEASE, final=True)
 
     def _give_back_when_due(self) -> None:
+        if self.connection is None:  # a listener, whose pending connections are being reset
+            return
         if self.state != CLOSING or self.attention & DISCONNECTING:
             return
         if self.connection is None:

@@ -71,7 +71,7 @@ class SendingEndpoint(ReceivingEndpoint):
             except errors.WSAEWOULDBLOCK:
                 # The system has no room at all: the transport is to keep every byte.
                 return self._queue(data)
-        self._check_connected()
+        self.check_sendable()
         if self.unsent + len(data) > max_unsent:
             self._refused()
             raise errors.WSAENOBUFS(
@@ -93,7 +93,8 @@ class SendingEndpoint(ReceivingEndpoint):
         if self.attention & NOT_CONNECTED:
             raise errors.WSAENOTCONN(call, self.state)
 
-    def _check_connected(self) -> None:
+    def check_sendable(self) -> None:
+        """Raise what stands against sending now, want of room left aside."""
         self.check_open("send")
         if self.attention & NOT_CONNECTED:
             raise errors.WSAENOTCONN("send", self.state)
@@ -104,7 +105,7 @@ class SendingEndpoint(ReceivingEndpoint):
 
     def _check_send(self, flags: int) -> None:
         """Raise what stands against sending now; return if nothing does."""
-        self._check_connected()
+        self.check_sendable()
         if flags & ~(std.MSG_OOB | std.MSG_DONTROUTE):
             raise errors.WSAEOPNOTSUPP("send", self.state, f"flags {flags:#x}")
         if self.unsent > self.send_limit or (flags & std.MSG_OOB and self.unsent):
