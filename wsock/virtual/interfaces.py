@@ -97,6 +97,11 @@ class Interface:
         """The name with its host's: ``client.eth0``."""
         return f"{self.node.name}.{self.name}"
 
+    @property
+    def address_text(self) -> str:
+        """The address as people write it."""
+        return addresses.text(self.address)
+
     def on_link(self, address: bytes) -> bool:
         """Whether ``address`` is in this interface's prefix."""
         mask = addresses.mask(self.prefix_length)
@@ -123,7 +128,7 @@ class Interface:
         """Forget what the stack has learned on this interface: its host was switched off."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.full_name} {addresses.text(self.address)}>"
+        return f"<{type(self).__name__} {self.full_name} {self.address_text}>"
 
 
 class LoopbackInterface(Interface):
