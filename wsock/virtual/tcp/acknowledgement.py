@@ -174,7 +174,7 @@ def _count_duplicate(tcb: Connection, segment: Segment, window: int, sack_news: 
             return
     elif segment.data or segment.flags & FIN or window != tcb.snd_wnd:
         return
-    if tcb.timers.resend is None or not tcb.snd_wnd:
+    if tcb.persist_count or not tcb.snd_wnd:
         return  # an answer to a window probe
     congestion = tcb.congestion
     congestion.duplicate_acks += 1
