@@ -12,12 +12,14 @@ from wsock import tdimon
 from wsock._stack import Stack, new_stack_hooks
 from wsock.afd import StreamEndpoint
 from wsock.constants import FD_CLOSE, FD_READ
+from wsock.tdimon import Trace
 from wsock.tdimon.diagram import build
+from wsock.tdimon.watching import Attachment
 
 from .story import GOLDEN, golden_lines, steps
 
 if TYPE_CHECKING:
-    from wsock.tdimon import Row, Trace
+    from wsock.tdimon import Row
 
 pytestmark = pytest.mark.usefixtures("nobody_watches")
 
@@ -306,6 +308,65 @@ async def test_two_traces_of_one_stack() -> None:
     for trace in (outer, inner):
         numbers = [record.sequence for record in trace.records()]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_targets_may_come_and_go() -> None:
+    """Hosts and networks are known by their stacks; each target can be left alone."""
+
+    class Host:
+        def __init__(self, name: str) -> None:
+            self.stack = Stack(name)
+
+    class Network:
+        def __init__(self, *hosts: Host) -> None:
+            self.hosts = {host.stack.name: host for host in hosts}
+
+    one, two, three = (Host(name) for name in ("one", "two", "three"))
+    trace = Trace()
+    attachment = Attachment(trace.ring)
+    attachment.attach(Network(one, two), three)
+    attachment.attach(one.stack)
+    attachment.detach(one)
+    attachment.detach(one.stack)
+    for host in (one, two, three):
+        for sock in await connected(host.stack):
+            sock.close()
+    attachment.detach()
+    assert trace.hosts() == ["two", "three"]
+    assert all(host.stack.device.tracer is None for host in (one, two, three))
+
+
+async def test_three_traces_of_one_stack() -> None:
+    """Leaving in any order leaves the others as they were."""
+    stack = Stack("shared")
+    traces = [Trace(), Trace(), Trace()]
+    attachments = [Attachment(trace.ring) for trace in traces]
+    for attachment in attachments:
+        attachment.attach(stack)
+    lengths = []
+    for attachment in attachments:
+        for sock in await connected(stack):
+            sock.close()
+        lengths.append([sum(r.request == "listen" for r in t.records()) for t in traces])
+        attachment.detach(stack)
+    assert lengths == [[1, 1, 1], [1, 2, 2], [1, 2, 3]]
+    assert stack.device.tracer is None
+
+
+async def test_a_watched_socket_can_be_left_alone() -> None:
+    """Detaching a socket ends its rows."""
+    listener, client, accepted = await connected()
+    trace = Trace()
+    attachment = Attachment(trace.ring)
+    attachment.attach(client)
+    attachment.attach(client)
+    await client.send(b"x")
+    await receive(accepted, 1)
+    attachment.detach(client)
+    for sock in (accepted, client, listener):
+        sock.close()
+    assert [row.request for row in trace.rows(profile="calls")] == ["send", "  TDI_SEND"]
+    assert repr(trace) == f"<Trace of {len(trace)} records>"
 
 
 async def test_what_cannot_be_watched() -> None:

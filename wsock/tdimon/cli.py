@@ -205,8 +205,7 @@ def _loaded(name: str) -> Trace:
 @click.option("--host", help="Rows of this host alone.")
 def show(file: str, selection: Selection, profile: str, host: str | None) -> None:
     """Print the rows of a saved trace."""
-    trace = _loaded(file)
-    Stream(trace, selection, profile, None).show(trace.records(host))
+    Stream(_loaded(file), selection, profile, host=host).refresh()
 
 
 @tdimon.command()
@@ -276,8 +275,14 @@ def _print_statistics(trace: Trace, records: list[TraceRecord]) -> None:
 @tdimon.command()
 @click.argument("first")
 @click.argument("second")
-@click.option("-p", "--profile", type=click.Choice(list(PROFILES)), default="plain",
-              show_default=True, help="Which rows and columns count.")
+@click.option(
+    "-p",
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="plain",
+    show_default=True,
+    help="Which rows and columns count.",
+)
 @click.option("--exact", is_flag=True, help="Compare contexts, addresses and ports as they are.")
 def diff(first: str, second: str, profile: str, exact: bool) -> None:
     """Compare two saved traces, host by host: the first difference with its surroundings.

@@ -66,11 +66,17 @@ class _Follower:
     """A thread that shows what is new until the block is left, and the rest then."""
 
     def __init__(
-        self, trace: Trace, selection: Selection, profile: str, file: IO[str] | None
+        self,
+        trace: Trace,
+        selection: Selection,
+        profile: str,
+        file: IO[str] | None = None,
+        *,
+        host: str | None = None,
     ) -> None:
         self._trace = trace
         self._selection = selection
-        self._feed = RowFeed(profile)
+        self._feed = RowFeed(profile, host=host)
         self._console = rich.console.Console(file=file, highlight=False, soft_wrap=True)
         self._file = file
         self._ended = threading.Event()
@@ -114,17 +120,10 @@ class Stream(_Follower):
 
     def refresh(self) -> None:
         """Print what is new."""
-        self._print(self._feed.feed_from(self._trace.ring))
-
-    def show(self, records: Iterable[TraceRecord]) -> None:
-        """Print records that are all there."""
-        self._print(self._feed.feed(records))
-
-    def _print(self, found: Iterable[tuple[TraceRecord | None, Row]]) -> None:
         if self._gone:
             return
         try:
-            for record, row in self.chosen(found):
+            for record, row in self.chosen(self._feed.feed_from(self._trace.ring)):
                 line = _line(row)
                 if self._console.is_terminal:
                     style = _style(record, row, marked=self._selection.marks(row))
@@ -214,7 +213,7 @@ class Screen(_Follower):
     """A live table below what the program prints."""
 
     def __init__(
-        self, trace: Trace, selection: Selection, profile: str, file: IO[str] | None
+        self, trace: Trace, selection: Selection, profile: str, file: IO[str] | None = None
     ) -> None:
         super().__init__(trace, selection, profile, file)
         self.table = LiveTable(selection, height=max(5, self._console.height // 2 - 4))

@@ -1,0 +1,260 @@
+"""The command: wsock tdimon runs, shows, draws and compares; it behaves in a pipe and at an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from wsock._cli import cli
+from wsock.tdimon import Trace, load
+
+from .story import story
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+ECHO = """\
+import sys, trio, wsock
+
+async def main():
+    listener = wsock.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2)
+    client = wsock.socket()
+    await client.connect(listener.getsockname())
+    conn, _ = await listener.accept()
+    await client.send(b"hello")
+    assert await conn.recv(10) == b"hello"
+    for sock in (client, conn, listener):
+        sock.close()
+
+trio.run(main)
+print("program says:", *sys.argv[1:])
+"""
+
+
+def wsock(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments), prog_name="wsock")
+
+
+def wsock_process(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "wsock", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def finished(*arguments: str, **options: object) -> tuple[int, str, str]:
+    with wsock_process(*arguments, **options) as process:
+        output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> str:
+    trace = Trace()
+    trace.ring.refill(story())
+    trace.save(tmp_path / "story.jsonl")
+    return str(tmp_path / "story.jsonl")
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> str:
+    (tmp_path / "echo_once.py").write_text(ECHO, encoding="utf-8")
+    return str(tmp_path / "echo_once.py")
+
+
+# show, draw, stats, diff, fields
+
+
+def test_show_a_saved_trace(saved: str) -> None:
+    """The rows of a file, by profile, host and filter."""
+    result = wsock("tdimon", "show", saved, "-p", "tdimon-2003", "--host", "client", "-f", "@data")
+    assert result.exit_code == 0
+    assert [line.split()[1] for line in result.output.splitlines()] == ["TDI_SEND", "TDI_SEND"]
+
+
+def test_show_marks_without_colour_in_a_pipe(saved: str) -> None:
+    """Where there is no colour a highlighted row has a mark, and no escape code."""
+    output = wsock("tdimon", "show", saved, "-f", "@data", "-l", "request=*SEND").output
+    marked = [line.startswith("> ") for line in output.splitlines()]
+    assert marked == [True, False, True, False, False]
+    assert "\x1b" not in output
+
+
+def test_a_bad_expression_says_where(saved: str) -> None:
+    """The error stands below the expression; exit code 2, as for every usage error."""
+    result = wsock("tdimon", "show", saved, "-f", "tdi.reqest == TDI_SEND")
+    assert result.exit_code == 2
+    assert "did you mean 'tdi.request'?" in result.output
+    assert "  ^~~~~~~~~~\n" in result.output
+
+
+@pytest.mark.parametrize(("name", "reason"), [("nothing.jsonl", "cannot read"), ("x.py", "line 1")])
+def test_a_file_that_is_no_trace(tmp_path: Path, name: str, reason: str) -> None:
+    """A missing or foreign file is one line, exit code 1."""
+    (tmp_path / "x.py").write_text("print()\n", encoding="utf-8")
+    result = wsock("tdimon", "show", str(tmp_path / name))
+    assert (result.exit_code, reason in result.output) == (1, True)
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("svg", "<svg"), ("mmd", "sequenceD"), ("txt", " ")])
+def test_draw_to_a_file(saved: str, tmp_path: Path, suffix: str, start: str) -> None:
+    """The suffix chooses the picture."""
+    picture = tmp_path / f"story.{suffix}"
+    assert wsock("tdimon", "draw", saved, str(picture), "--title", "T").exit_code == 0
+    text = picture.read_text(encoding="utf-8")
+    assert text.startswith(start)
+    if suffix == "svg":
+        ET.fromstring(text)
+
+
+def test_draw_to_the_screen(saved: str) -> None:
+    """Without a file name the picture is text."""
+    output = wsock("tdimon", "draw", saved, "--host", "client", "-f", "@connections").output
+    assert "TDI_CONNECT" in output
+    assert output.isascii()
+
+
+def test_draw_where_it_cannot_be_written(saved: str, tmp_path: Path) -> None:
+    """One line, exit code 1."""
+    result = wsock("tdimon", "draw", saved, str(tmp_path / "no" / "x.svg"))
+    assert (result.exit_code, "cannot write" in result.output) == (1, True)
+
+
+def test_figures_of_a_saved_trace(saved: str) -> None:
+    """Counts by request, for what the filter lets pass."""
+    output = wsock("tdimon", "stats", saved, "-f", "row.host == client").output
+    assert output.startswith("29 records (0 lost), 3000 bytes sent, 0 bytes received")
+
+
+def test_diff_of_equal_and_different_traces(saved: str, tmp_path: Path) -> None:
+    """Exit code 0 when nothing differs, 1 with the first difference."""
+    assert wsock("tdimon", "diff", saved, saved).exit_code == 0
+    trace = Trace()
+    trace.ring.refill(story(order=2))
+    trace.save(tmp_path / "other.tsv")
+    result = wsock("tdimon", "diff", saved, str(tmp_path / "other.tsv"))
+    assert result.exit_code == 1
+    assert "first difference at row" in result.output
+
+
+def test_fields_lists_what_expressions_may_name() -> None:
+    """Fields, presets and profiles, with what they mean."""
+    output = wsock("tdimon", "fields").output
+    assert all(word in output for word in ("tdi.request", "@data", "tdimon-2003"))
+
+
+def test_help_teaches_by_example() -> None:
+    """Without a command there is help, and it begins with examples."""
+    assert "wsock tdimon --filter" in wsock("tdimon").output
+    assert wsock("tdimon", "--help").output == wsock("tdimon").output
+
+
+# run
+
+
+def test_run_a_script(echo: str, tmp_path: Path) -> None:
+    """Rows and the program's own output on standard output; its arguments are its own."""
+    trace = tmp_path / "run.jsonl"
+    code, output, errors = finished("tdimon", "--save", str(trace), echo, "--loud", "-q")
+    assert (code, errors) == (0, "")
+    assert "program says: --loud -q\n" in output
+    assert "TDI_CONNECT" in output
+    assert "\x1b" not in output
+    assert sum(row.request == "TDI_SEND" for row in load(trace).rows()) == 1
+
+
+def test_run_a_module_with_a_picture_and_figures(echo: str, tmp_path: Path) -> None:
+    """``-m`` finds modules in the current folder, as python does."""
+    arguments = ["-m", "-q", "--stats", "-d", "run.svg", "-o", "rows.txt", "echo_once"]
+    code, output, _ = finished("tdimon", "run", *arguments, cwd=tmp_path)
+    assert code == 0
+    assert "5 bytes sent" in output
+    assert (tmp_path / "run.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert (tmp_path / "rows.txt").read_text(encoding="utf-8") == ""
+
+
+def test_rows_to_a_file(echo: str, tmp_path: Path) -> None:
+    """With ``-o`` the screen is the program's."""
+    code, output, _ = finished("tdimon", "-o", "rows.txt", "-f", "tdi", echo, cwd=tmp_path)
+    assert (code, output) == (0, "program says:\n")
+    assert "TDI_CONNECT" in (tmp_path / "rows.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("sys.exit(7)", 7), ("sys.exit('enough')", 1), ("sys.exit()", 0), ("1 / 0", 1)],
+)
+def test_the_exit_code_is_kept(echo: str, tmp_path: Path, ending: str, code: int) -> None:
+    """A program that fails shows its traceback; what it did is saved all the same."""
+    with open(echo, "a", encoding="utf-8") as file:
+        file.write(f"{ending}\n")
+    found, _, errors = finished("tdimon", "-q", "--save", "run.tsv", echo, cwd=tmp_path)
+    assert found == code
+    assert ("ZeroDivisionError" in errors) == (ending == "1 / 0")
+    assert ("enough" in errors) == ("enough" in ending)
+    assert len(load(tmp_path / "run.tsv")) > 30
+
+
+def test_ctrl_c_keeps_what_was_seen(echo: str, tmp_path: Path) -> None:
+    """Interrupted: exit code 130, the trace is saved."""
+    with open(echo, "a", encoding="utf-8") as file:
+        file.write("print('waiting', flush=True)\ntrio.run(trio.sleep_forever)\n")
+    with wsock_process("tdimon", "-q", "-s", "run.jsonl", echo, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "waiting\n":
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert len(load(tmp_path / "run.jsonl")) > 30
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_program(echo: str, tmp_path: Path) -> None:
+    """``| head -1``: the rows end, the program runs to its end, the trace is saved."""
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "wsock", "tdimon", "-s", "run.jsonl", "-f", "tdi", echo],
+        stdout=writing,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+    ) as process:
+        os.close(writing)
+        os.close(reading)
+        process.wait(60)
+    assert len(load(tmp_path / "run.jsonl")) > 30
+
+
+def test_a_full_disk_is_an_error_of_its_own(echo: str, tmp_path: Path) -> None:
+    """The program has run; that its trace could not be saved is one line and exit code 1."""
+    target = "/dev/full" if os.path.exists("/dev/full") else str(tmp_path)
+    code, output, errors = finished("tdimon", "-q", "--save", target, echo)
+    assert code == 1
+    assert "program says:" in output
+    assert errors.startswith("Error: cannot write:")
+
+
+def test_there_is_no_such_script() -> None:
+    """A misspelt command or script is told, with what it might be."""
+    result = wsock("tdimon", "shwo")
+    assert result.exit_code == 2
+    assert "there is no script 'shwo'" in result.output
+
+
+def test_a_small_ring_says_what_it_dropped(echo: str) -> None:
+    """Loss is told at the end."""
+    code, _, errors = finished("tdimon", "-q", "--capacity", "10", echo)
+    assert code == 0
+    assert "records were dropped; see --capacity" in errors
