@@ -347,7 +347,7 @@ async def test_three_traces_of_one_stack() -> None:
     for attachment in attachments:
         for sock in await connected(stack):
             sock.close()
-        lengths.append([sum(r.request == "listen" for r in t.records()) for t in traces])
+        lengths.append([sum(r.request == "TDI_CONNECT" for r in t.records()) for t in traces])
         attachment.detach(stack)
     assert lengths == [[1, 1, 1], [1, 2, 2], [1, 2, 3]]
     assert stack.device.tracer is None
