@@ -120,8 +120,10 @@ class WindowTimers:
 
     def restart(self, timer: WindowTimer) -> None:
         """Its message was taken: the next one is due at the next whole period."""
-        periods = (trio.current_time() - timer.due) // timer.period + 1
-        timer.due += periods * timer.period
+        now = trio.current_time()
+        timer.due += ((now - timer.due) // timer.period + 1) * timer.period
+        if timer.due <= now:  # the division was rounded
+            timer.due += timer.period
         self._push(timer)
 
     def _push(self, timer: WindowTimer) -> None:
