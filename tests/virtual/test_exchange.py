@@ -150,6 +150,10 @@ def test_j2_a_lost_syn_is_a_retransmission_and_nothing_else(tmp_path: Path) -> N
     with net.drop("tcp.flags.syn == 1 && tcp.flags.ack == 0", count=1):
         assert fetch(net, browser) == b"hello"
     assert experts(capture, tmp_path) == {"Retransmission"}
+    lost, resent = capture.filter("tcp.flags.syn == 1 && tcp.flags.ack == 0")
+    assert lost.comments == ["dropped by drop tcp.flags.syn == 1 && tcp.flags.ack == 0"]
+    assert resent.comments == ["RTO 1, backoff x2"]
+    assert "[RTO 1, backoff x2]" in capture.ladder()
 
 
 def test_j2_a_lost_segment_among_many_is_seen_as_such(tmp_path: Path) -> None:

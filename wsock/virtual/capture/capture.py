@@ -17,6 +17,7 @@ from wsock.virtual.capture.explain import explain
 from wsock.virtual.capture.fields import InitialNumbers, matcher
 from wsock.virtual.capture.ladder import Ladder
 from wsock.virtual.capture.packet import CapturedPacket
+from wsock.virtual.capture.remarks import Remarks
 from wsock.virtual.scheduler import nanoseconds
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Capture:
         self._network = network
         self._interfaces = list(interfaces)
         self._packets: list[CapturedPacket] = []
+        self._remarks = Remarks()
         for interface in self._interfaces:
             interface.taps.append(self)
 
@@ -71,7 +73,9 @@ class Capture:
 
     @property
     def packets(self) -> list[CapturedPacket]:
-        """All packets, in order."""
+        """All packets, in order, with what their hosts' TCP has to say about them."""
+        for interface in self._interfaces:
+            self._remarks.write(interface, self._packets)
         if len(self._interfaces) == 1:
             return list(self._packets)
         return sorted(self._packets, key=lambda p: (p.time_ns, p.interface, p.number))
