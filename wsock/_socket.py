@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import socket as std
 from typing import TYPE_CHECKING, Any, Final
@@ -48,16 +49,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._stack import Stack
+    from ._window import Message
 
 __all__ = [
     "NetworkEvents",
     "NotificationState",
     "Socket",
+    "create_server",
     "from_stdlib_socket",
     "netstat",
+    "reset_client",
     "resolve",
     "socket",
 ]
+
+_logger: Final = logging.getLogger("wsock")
 
 #: ``send_all_nowait`` refuses once more than this would be unsent.
 MAX_UNSENT: Final = 1 << 20
@@ -338,17 +344,20 @@ class Socket(SocketControl):
             return endpoint.sendto(data, b"", flags)  # type: ignore[no-any-return]
         return endpoint.send(data, flags)  # type: ignore[no-any-return]
 
-    def send_all_nowait(self, data: bytes | bytearray | memoryview) -> None:
+    def send_all_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """Take all of ``data``, also behind bytes that still wait; never a checkpoint.
 
         With nothing unsent it takes any length; with a rest only while ``unsent`` stays within
         ``max_unsent`` (1 MiB). A slow reader so costs at most that plus one send.
 
+        Returns:
+          ``len(data)`` in bytes.
+
         Raises:
           WSAENOBUFS: nothing was taken; FD_WRITE will tell when there is room. Else as
           ``send_nowait``, without WSAEWOULDBLOCK.
         """
-        self._endpoint.send_more(_flat(data), self.max_unsent)
+        return self._endpoint.send_more(_flat(data), self.max_unsent)  # type: ignore[no-any-return]
 
     async def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Send all of ``data``; return when it is with the system.
@@ -672,6 +681,46 @@ def socket(
     if fileno is not None:
         return _adopt(stack, fileno)
     return Socket(stack.open(int(family), int(type), int(proto)), stack)
+
+
+def create_server(
+    address: Any,  # noqa: ANN401
+    *,
+    family: int = std.AF_INET,
+    backlog: int = 128,
+    stack: Stack | None = None,
+) -> Socket:
+    """Make a stream socket that is bound to ``address`` and listens; as in the standard library.
+
+    Raises:
+      WSAEADDRINUSE, WSAEADDRNOTAVAIL, WSAEACCES, WSAEINVAL: as ``bind``; nothing is left open.
+    """
+    sock = socket(family, std.SOCK_STREAM, stack=stack)
+    try:
+        sock.bind(address)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def reset_client(error: Exception, message: Message) -> None:
+    """Serve ``Window.run`` as ``on_error``: one client's failure ends that client alone.
+
+    A would-block (a message that came true and was served meanwhile) is no failure. A listening
+    socket is kept. Every other socket is reset; a reset or a close by the peer is logged at level
+    INFO, anything else at ERROR with its traceback, to the logger "wsock".
+    """
+    sock = message.socket
+    if sock is None or isinstance(error, errors.WSAEWOULDBLOCK):
+        return
+    if isinstance(error, errors.WSAError):
+        _logger.info("%r: %s", sock, error)
+    else:
+        _logger.error("%r: what served it raised", sock, exc_info=error)
+    if sock.state != "LISTENING" and not sock.closed:
+        sock.reset()
 
 
 def from_stdlib_socket(sock: std.socket, *, stack: Stack | None = None) -> Socket:

@@ -285,6 +285,12 @@ class SocketControl:
                 endpoint.interrupt_send()
             endpoint.close()
 
+    def reset(self) -> None:
+        """Close with a reset, as SO_LINGER with 0 seconds does: what is unsent is dropped."""
+        endpoint = self._endpoint
+        if not endpoint.attention & afd.RELEASED:
+            endpoint.close(abort=True)
+
     def detach(self) -> int:
         """Give the open descriptor away; this socket is closed.
 
