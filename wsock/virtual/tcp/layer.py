@@ -300,12 +300,10 @@ class TcpLayer:
     def _in_listen(self, listener: Listener, segment: Segment, after: int | None) -> None:
         """Process a segment in LISTEN (section 3.10.7.2); a new ISS stays clear of ``after``."""
         flags = segment.flags
-        if flags & RST:
-            return
-        if flags & ACK:
+        if flags & ACK and not flags & RST:
             self.reset_for(segment)
             return
-        if not flags & SYN:
+        if flags & RST or not flags & SYN:
             self.counters.count("tcp dropped in LISTEN")
             return
         local = (segment.destination, segment.destination_port)
