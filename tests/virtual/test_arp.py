@@ -233,6 +233,12 @@ def test_addresses_on_a_segment_are_the_next_free_ones() -> None:
     assert [str(host.address) for host in hosts] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
     with pytest.raises(ValueError, match=r"198\.51\.100\.1 is not in"):
         net.host("d", lan, "198.51.100.1")
+    with pytest.raises(ValueError, match=r"192\.0\.2\.2 is taken"):
+        net.host("e", lan, "192.0.2.2")
+    for name in ("f", "g", "h"):
+        net.host(name, lan)
+    with pytest.raises(ValueError, match=r"192\.0\.2\.7 is taken"):  # the broadcast address
+        net.host("i", lan)
 
 
 def test_a_router_answers_host_unreachable_when_arp_fails() -> None:

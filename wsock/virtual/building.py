@@ -139,9 +139,9 @@ class Building(NetworkBase):
 
     def _add(self, node: HostCore, link: Segment | None, address: Address | None) -> HostCore:
         self._check_name(node.name, self.hosts)
-        self.hosts[node.name] = node
         if link is not None:
-            self.join(node, link, address)
+            self.join(node, link, address)  # raises before the host is known by its name
+        self.hosts[node.name] = node
         return node
 
     def join(

@@ -139,19 +139,20 @@ class Ipv4Layer:
 
         ``multicast_loop``: whether members of the group on this host get a copy.
         """
-        route = self.find_route(destination, source)
+        route = self.routes.ways.get((source, destination))
         if route is None:
-            return LocalError.ENETUNREACH
+            found = self._find_way(source, destination)
+            if isinstance(found, LocalError):
+                return found
+            route = found
         if source is None:
             source = route.source
-        error = self._bad_source(source, destination)
-        if error is not None:
-            return error
         length = ipv4.HEADER_LENGTH + len(options) + len(payload)
         if length > ipv4.MAX_LENGTH or (length > route.mtu and dont_fragment):
             return LocalError.EMSGSIZE
+        to_many = destination[0] >= 224 or destination == route.interface.broadcast
         if ttl is None:
-            group = addresses.is_multicast(destination)
+            group = to_many and addresses.is_multicast(destination)
             ttl = MULTICAST_TTL if group else self.profile.time_to_live
         packet = ipv4.build(
             source,
@@ -164,16 +165,23 @@ class Ipv4Layer:
             flags_offset=ipv4.DONT_FRAGMENT if dont_fragment else 0,
             options=options,
         )
-        self._send_to_self(packet, destination, route.interface, multicast_loop=multicast_loop)
+        if to_many:
+            self._send_to_self(packet, destination, route.interface, loop=multicast_loop)
         self.transmit(packet, route)
         return None
 
-    def _bad_source(self, source: bytes, destination: bytes) -> LocalError | None:
-        if not self.is_local(source):
+    def _find_way(self, source: bytes | None, destination: bytes) -> HostRoute | LocalError:
+        """Return the way from ``source`` to ``destination``, remembering it for the next packet."""
+        route = self.find_route(destination, source)
+        if route is None:
+            return LocalError.ENETUNREACH
+        if source is not None and not self.is_local(source):
             return LocalError.EADDRNOTAVAIL
-        if source[0] == 127 and not self.is_local(destination):
+        if source is not None and source[0] == 127 and not self.is_local(destination):
             return LocalError.EINVAL
-        return None
+        if self.routes.is_steady(destination):
+            self.routes.ways[source, destination] = route
+        return route
 
     def identify(self, source: bytes, destination: bytes, protocol: int) -> int:
         """Return the next identification of this flow: no two alike within 65,536 packets."""
@@ -196,12 +204,12 @@ class Ipv4Layer:
             route.interface.send(piece, route.next_hop)
 
     def _send_to_self(
-        self, packet: bytes, destination: bytes, interface: Interface, *, multicast_loop: bool
+        self, packet: bytes, destination: bytes, interface: Interface, *, loop: bool
     ) -> None:
         """Give this host its copy of what it sends to a group it is in, or to everybody."""
         if interface.name == "lo":
             return
-        member = multicast_loop and (interface.name, destination) in self.groups
+        member = loop and (interface.name, destination) in self.groups
         if member or self.is_broadcast(destination):
             self._node.loop_back(packet)
 
@@ -216,7 +224,8 @@ class Ipv4Layer:
         packet.interface = interface.name
         destination = packet.destination
         if interface.name != "lo":
-            if not addresses.is_valid_source(packet.source):
+            first = packet.source[0]
+            if not 0 < first < 224 or first == 127:  # addresses.is_valid_source, on the hot path
                 self._node.drop(interface, data, "ip source address invalid")
                 return
             if destination[0] == 127:

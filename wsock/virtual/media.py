@@ -77,7 +77,17 @@ class Link:
 class Segment:
     """An Ethernet LAN: a prefix, a switch, and the ports of the hosts on it."""
 
-    __slots__ = ("_conditions", "_pairs", "_ports", "_ports_by_mac", "name", "network", "prefix")
+    __slots__ = (
+        "_conditions",
+        "_last_given",
+        "_pairs",
+        "_ports",
+        "_ports_by_mac",
+        "_taken",
+        "name",
+        "network",
+        "prefix",
+    )
 
     def __init__(self, network: Building, name: str, prefix: str, conditions: Conditions) -> None:
         self.network = network
@@ -87,6 +97,8 @@ class Segment:
         self._ports: list[EthernetInterface] = []
         self._ports_by_mac: dict[bytes, EthernetInterface] = {}
         self._pairs: dict[tuple[str, str], Direction] = {}
+        self._taken: set[bytes] = set()
+        self._last_given = 0
 
     @property
     def interfaces(self) -> Sequence[WireInterface]:
@@ -106,10 +118,11 @@ class Segment:
         """
         if address is None:
             address = self._next_address()
+        text = addresses.text(address)
         if ipaddress.IPv4Address(address) not in self.prefix:
-            raise ValueError(
-                f"{addresses.text(address)} is not in {self.prefix} of segment {self.name!r}"
-            )
+            raise ValueError(f"{text} is not in {self.prefix} of segment {self.name!r}")
+        if address in self._taken or address == self.prefix.broadcast_address.packed:
+            raise ValueError(f"{text} is taken on segment {self.name!r}")
         egress = self.network.new_direction(f"{self.name} from {node.name}", self._conditions)
         mac = (_FIRST_MAC + self.network.next_adapter()).to_bytes(6, "big")
         port = EthernetInterface(
@@ -118,16 +131,16 @@ class Segment:
         node.add_interface(port)
         self._ports.append(port)
         self._ports_by_mac[mac] = port
+        self._taken.add(address)
         return port
 
     def _next_address(self) -> bytes:
-        taken = {port.address for port in self._ports}
-        first = int(self.prefix.network_address) + 1
-        for offset in range(len(self._ports) + 1):
-            address = (first + offset).to_bytes(4, "big")
-            if address not in taken:
+        first = int(self.prefix.network_address)
+        while True:
+            self._last_given += 1
+            address = (first + self._last_given).to_bytes(4, "big")
+            if address not in self._taken:
                 return address
-        raise AssertionError("n ports cannot take n + 1 addresses")
 
     def receivers(self, sender: EthernetInterface, mac: bytes) -> Sequence[WireInterface]:
         """Return the ports that a frame from ``sender`` to ``mac`` reaches."""

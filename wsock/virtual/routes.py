@@ -43,12 +43,14 @@ class _Entry(NamedTuple):
 class RouteTable:
     """Longest-prefix lookup with a cache for the hot path."""
 
-    __slots__ = ("_cache", "_entries", "_path_mtu")
+    __slots__ = ("_cache", "_entries", "_path_mtu", "ways")
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
         self._cache: dict[bytes, HostRoute | None] = {}
         self._path_mtu: dict[bytes, tuple[int, int]] = {}
+        #: what IPv4 has found out about a source and a destination; forgotten with the routes.
+        self.ways: dict[tuple[bytes | None, bytes], HostRoute] = {}
 
     def add(
         self, network: int, prefix_length: int, gateway: bytes | None, interface: Interface
@@ -73,6 +75,7 @@ class RouteTable:
     def forget(self) -> None:
         """Look everything up anew: a route, an interface or an MTU has changed."""
         self._cache.clear()
+        self.ways.clear()
 
     def forget_path_mtus(self) -> None:
         """Forget what ICMP told of paths."""
@@ -110,6 +113,11 @@ class RouteTable:
         if known is None or mtu < known[0]:
             self._path_mtu[destination] = (mtu, now + PATH_MTU_LIFETIME_NS)
             self._cache.pop(destination, None)
+            self.ways.clear()
+
+    def is_steady(self, destination: bytes) -> bool:
+        """Whether the route to ``destination`` stays as it is until something is changed."""
+        return destination not in self._path_mtu
 
     def lines(self) -> list[str]:
         """Return the table as text, the most particular route first."""
