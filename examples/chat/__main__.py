@@ -74,23 +74,24 @@ class Chat:
 
 async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     """Let people talk, for ever."""
+    chat = Chat()
     async with wsock.Window() as window:
         with wsock.socket() as listener:
             listener.async_select(window, WM_CLIENT, FD_ACCEPT | FD_READ | FD_CLOSE)
             listener.bind(("127.0.0.1", port))
             listener.listen()
-            task_status.started(listener.getsockname()[1])
-            await window.run(Chat().on_message)
-
-
-async def main(port: int) -> None:
-    """Start, and say where."""
-    async with trio.open_nursery() as nursery:
-        print("listening on port", await nursery.start(serve, port), file=sys.stderr)
+            port = listener.getsockname()[1]
+            print("listening on port", port, file=sys.stderr)
+            task_status.started(port)
+            try:
+                await window.run(chat.on_message)
+            finally:
+                for sock in chat.clients:
+                    sock.close()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m examples.chat")
     parser.add_argument("port", type=int, help="0: any free one")
     with suppress(KeyboardInterrupt):
-        trio.run(main, parser.parse_args().port)
+        trio.run(serve, parser.parse_args().port, restrict_keyboard_interrupt_to_checkpoints=True)

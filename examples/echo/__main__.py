@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,8 +38,12 @@ def main() -> None:
     parser.add_argument("port", type=int, help="0: any free one")
     options = parser.parse_args()
     model = importlib.import_module(f".{options.model}", __package__)
-    with suppress(KeyboardInterrupt):
-        trio.run(serve, partial(model.serve, options.port))
+    server = partial(model.serve, options.port)
+    try:
+        # A Ctrl-C between a system call and its bookkeeping would leave them apart.
+        trio.run(serve, server, restrict_keyboard_interrupt_to_checkpoints=True)
+    except* KeyboardInterrupt:
+        print("stopped")
 
 
 async def serve(server: Callable[..., Awaitable[object]]) -> None:

@@ -5,7 +5,7 @@ Watch: an object per client, a method per event, and no loop of one's own.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from weakref import WeakSet
 
 import trio
 
@@ -13,21 +13,20 @@ import wsock
 
 
 class Echo(wsock.AsyncSocket):
-    """The listener, and each accepted client: on_accept makes another one of these."""
+    """The listener, and each accepted client."""
 
-    clients: ClassVar[set[Echo]] = set()
     owed = b""  # read, but not sent yet: the client has to read first
 
     def on_accept(self, error: int) -> None:
         """A client has connected."""
-        client = Echo(self.window)
-        self.accept(client)
-        self.clients.add(client)
+        self.accept(client := Echo(self.window))
+        clients.add(client)
 
     def on_receive(self, error: int) -> None:
         """Something has arrived: send what is owed, then read once and echo it."""
         try:
             self.send(self.owed)
+            self.owed = b""  # before the receive: it may raise
             self.owed = self.receive()
             self.send(self.owed)
             self.owed = b""
@@ -40,16 +39,14 @@ class Echo(wsock.AsyncSocket):
         """The client has gone; what it still waits for is delivered by close()."""
         if not error:
             self.send_all(self.owed)
-        self.leave()
+        self.close()
 
     def on_error(self, error: Exception) -> None:
         """One client's trouble is not the server's."""
-        self.leave()
-
-    def leave(self) -> None:
-        """Close and forget."""
-        self.clients.discard(self)
         self.close()
+
+
+clients: WeakSet[Echo] = WeakSet()
 
 
 async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
@@ -62,5 +59,5 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
         try:
             await window.run()
         finally:
-            for sock in [listener, *Echo.clients]:
-                sock.leave()
+            for sock in [listener, *clients]:
+                sock.close()

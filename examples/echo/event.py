@@ -1,8 +1,7 @@
 """Echo, event objects: each socket sets its own, one task waits for any of them.
 
-Watch: ``wait_for_multiple_events`` returns the lowest index that is set, so a busy first client
-could starve the others; serving every event that is set before waiting again is the cure. The
-event says which socket, ``enum_network_events`` says what happened, and resets the event.
+Watch: the wait returns the lowest index that is set, so a busy first client could starve others;
+serving all that are set before waiting again is the cure. ``enum_network_events`` says what it was.
 """
 
 from __future__ import annotations
@@ -51,6 +50,7 @@ def look_at(sock: wsock.Socket, event: wsock.Event, sockets: Sockets) -> None:
             watch(sock.accept_nowait()[0], sockets)
         if events & (FD_READ | FD_WRITE):
             sock.send_nowait(sock.data or b"")  # what is owed
+            sock.data = None
             sock.data = sock.recv_nowait(65536)
             sock.send_nowait(sock.data)
             sock.data = None

@@ -54,6 +54,7 @@ def echo(sock: wsock.Socket) -> None:
     """Send what is owed, then read once; what cannot go now waits for FD_WRITE."""
     if sock.data:
         sock.send_nowait(sock.data)
+        sock.data = None  # before the recv: it may raise
     sock.data = sock.recv_nowait(65536)
     sock.send_nowait(sock.data)
     sock.data = None

@@ -27,7 +27,9 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
         with wsock.socket(type=socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", port))
             sock.async_select(window, WM_SOCKET, FD_READ)
-            task_status.started(sock.getsockname()[1])
+            port = sock.getsockname()[1]
+            print("listening on port", port, file=sys.stderr)
+            task_status.started(port)
             await window.run(on_message)
 
 
@@ -42,14 +44,8 @@ def on_message(message: wsock.Message) -> None:
         print(f"dropped: {problem.name}", file=sys.stderr)
 
 
-async def main(port: int) -> None:
-    """Start, and say where."""
-    async with trio.open_nursery() as nursery:
-        print("listening on port", await nursery.start(serve, port), file=sys.stderr)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m examples.udp_time")
     parser.add_argument("port", type=int, help="0: any free one")
     with suppress(KeyboardInterrupt):
-        trio.run(main, parser.parse_args().port)
+        trio.run(serve, parser.parse_args().port, restrict_keyboard_interrupt_to_checkpoints=True)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib
 import socket
 import struct
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 import wsock
+from examples.echo import async_socket, event, message, polling, select
 from examples.echo.client import echo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 PLAIN = ["blocking", "polling", "select", "message", "event", "async_socket", "stream"]
 RESET = struct.pack("ii", 1, 0)
@@ -86,6 +90,30 @@ async def test_who_never_reads_is_not_read_and_hurts_nobody(model: str) -> None:
             assert await other.receive_some() == b"still there?"
 
 
+async def test_what_had_to_wait_is_sent_once(model: str) -> None:
+    """A client fills every buffer, then reads it all, then goes on: nothing lost, nothing twice."""
+    numbers = count()
+    sent = bytearray()
+    async with running(model) as port:
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        received = bytearray()
+        async with stream:
+            for size in (0.3, 0.0, 0.3, 0.0):  # seconds without progress; 0: one piece only
+                while True:
+                    piece = b"".join(b"%07d\n" % next(numbers) for _ in range(4096))
+                    view = memoryview(piece)
+                    with trio.move_on_after(size or 30) as scope:
+                        while view:
+                            taken = await stream.socket.send(view)
+                            sent += view[:taken]
+                            view = view[taken:]
+                    if scope.cancelled_caught or not size:
+                        break
+                while len(received) < len(sent):
+                    received += await stream.receive_some()
+            assert received == sent
+
+
 async def test_clients_that_reset_hurt_nobody(model: str) -> None:
     """Before, while and after they send."""
     async with running(model) as port:
@@ -114,3 +142,72 @@ async def test_many_clients_at_once(model: str) -> None:
     async with running(model) as port, trio.open_nursery() as nursery:
         for number in range(40):
             nursery.start_soon(talk, number)
+
+
+class FakeSocket:
+    """A socket whose calls would wait whenever the script says so."""
+
+    def __init__(self, script: list[bool]) -> None:
+        self.data: bytes | None = None
+        self.sent: list[bytes] = []
+        self.received = 0
+        self._script = iter(script)
+
+    def _maybe_wait(self, call: str) -> None:
+        if next(self._script, False):
+            raise wsock.WSAEWOULDBLOCK(call)
+
+    def recv_nowait(self, _max_bytes: int) -> bytes:
+        self._maybe_wait("recv")
+        self.received += 1
+        return b"%d" % self.received
+
+    def send_nowait(self, data: bytes) -> int:
+        self._maybe_wait("send")
+        if data:
+            self.sent.append(data)
+        return len(data)
+
+    def enum_network_events(self, _event: object = None) -> wsock.NetworkEvents:
+        return wsock.NetworkEvents(wsock.FD.READ, {})
+
+
+class FakeAsyncSocket(async_socket.Echo):
+    """The same below an Echo object."""
+
+    def __init__(self, script: list[bool]) -> None:
+        self._fake = FakeSocket(script)
+
+    def receive(self, max_bytes: int = 65536, flags: int = 0) -> bytes:
+        return self._fake.recv_nowait(max_bytes)
+
+    def send(self, data: object, flags: int = 0) -> int:
+        assert isinstance(data, bytes)
+        return self._fake.send_nowait(data)
+
+
+@pytest.mark.parametrize("name", ["polling", "select", "message", "event", "async_socket"])
+@given(script=st.lists(st.booleans(), max_size=40))
+def test_whenever_a_call_would_wait_each_byte_is_echoed_once(name: str, script: list[bool]) -> None:
+    """Whatever recv and send answer, and in whatever order: nothing twice, nothing out of order."""
+    fake: Any
+    turn: Callable[[], object]
+    if name == "async_socket":
+        echo_object = FakeAsyncSocket(script)
+        fake, turn = echo_object._fake, partial(echo_object.on_receive, 0)
+    else:
+        fake = FakeSocket(script)
+        turn = partial(TURNS[name], fake)
+    for _ in range(len(script) + 2):
+        with suppress(wsock.WSAEWOULDBLOCK):
+            turn()
+    assert fake.sent == [b"%d" % number for number in range(1, fake.received + 1)]
+    assert fake.received > 0
+
+
+TURNS: dict[str, Callable[[Any], object]] = {
+    "polling": polling.poll,
+    "select": select.echo,
+    "message": message.echo,
+    "event": lambda sock: event.look_at(sock, wsock.Event(), {}),
+}
