@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
 import struct
 import threading
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 LOGIN = "LOGIN bob correct-horse"
 RESET = struct.pack("ii", 1, 0)
+# Without epoll a reset behind unread data, or while nobody reads, gives no wake-up: it is seen by
+# the next call.
+RESET_IS_SEEN = (
+    os.environ.get("WSOCK_ENGINE", "epoll" if hasattr(select, "epoll") else "") == "epoll"
+)
 
 
 class Client:
@@ -175,6 +182,8 @@ async def test_commands_sent_ahead_stay_with_the_client(server: Running) -> None
             await client.stream.send_all(b"WHOAMI x\n" * 10_000)
     assert connection.session.counts.bytes_in <= RECEIVE_BYTES
     client.reset()
+    if not RESET_IS_SEEN:
+        server.world.passwords.gate.set()
     await server.gone()
     assert server.log("connection")[0]["reason"] == "reset"
 
@@ -207,7 +216,8 @@ async def test_a_client_that_goes_while_its_password_is_hashed(server: Running) 
     await polite.send(LOGIN)
     await wait_for(lambda: server.world.passwords.verified == 2)
     rude.reset()
-    await server.gone(1)
+    if RESET_IS_SEEN:
+        await server.gone(1)
     await polite.stream.aclose()
     server.world.passwords.gate.set()
     await server.gone()
