@@ -202,7 +202,7 @@ class Socket(SocketControl):
           Else as ``recv_nowait``, without WSAEWOULDBLOCK.
         """
         endpoint = self._endpoint
-        if flags or endpoint.type != _STREAM or endpoint.options is not None:
+        if flags or endpoint.type != _STREAM or endpoint.timed:
             return await self._receive_carefully(max_bytes, flags)
         if endpoint.readable:
             await checkpoint_if_cancelled()
@@ -378,7 +378,7 @@ class Socket(SocketControl):
         endpoint = self._endpoint
         if self._busy & SENDING:
             raise trio.BusyResourceError(f"send: another task sends on {self!r}")
-        if endpoint.options is not None:
+        if endpoint.timed:
             with self._timeout("send", std.SO_SNDTIMEO):
                 return await self._send(endpoint, data, flags)
         return await self._send(endpoint, data, flags)

@@ -105,6 +105,7 @@ class Endpoint(Notifier):
         "send_waiters",
         "socket_error",
         "state",
+        "timed",
         "unsent",
         "waiters",
     )
@@ -146,6 +147,8 @@ class Endpoint(Notifier):
         self.reuse: bool = False
         self.exclusive: bool = False
         self.options: dict[tuple[int, int], Any] | None = None
+        #: Whether SO_RCVTIMEO or SO_SNDTIMEO was ever set; asked by each waiting call.
+        self.timed = False
         #: The places of a listening socket.
         self.pool: Any = None
         host.opened(self)

@@ -62,12 +62,15 @@ def inherit(accepted: Endpoint, listener: Endpoint) -> None:
     assert listener.options is not None
     taken = {key: value for key, value in listener.options.items() if key in _INHERITED}
     accepted.options = taken or None
+    accepted.timed = listener.timed
 
 
 def _remember(endpoint: Endpoint, level: int, option: int, value: Any) -> None:  # noqa: ANN401
     if endpoint.options is None:
         endpoint.options = {}
     endpoint.options[level, option] = value
+    if level == _SOCKET and option in _TIMEOUTS:
+        endpoint.timed = True
 
 
 def _number(endpoint: Endpoint, value: Any) -> int:  # noqa: ANN401
