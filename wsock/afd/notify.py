@@ -154,8 +154,8 @@ class Notifier(ABC):
         """Replace target, message and mask together; ``mask`` 0 (or no target) cancels.
 
         In message mode every bit of the mask is armed anew, so that conditions that hold are
-        posted again; by the pages also FD_CONNECT of a connection that this socket made, which
-        Windows leaves out. In event mode nothing is armed; what is recorded and selected now sets
+        posted again; by the pages also FD_CONNECT of a connection that this socket made, if it was
+        never reported, which Windows leaves out. In event mode nothing is armed; what is recorded and selected now sets
         the event.
         """
         if not mask or target is None:
@@ -167,10 +167,8 @@ class Notifier(ABC):
         self._retarget(target)
         if target.kind == "message":
             self.armed |= mask & ~FD_CONNECT
-            if self.connect_code >= 0:  # a connect has ended: it is told of here or never
-                self.armed &= ~FD_CONNECT
-                if self.connect_code == 0 and not self.windows_rules:
-                    self.armed |= mask & FD_CONNECT
+            if self.connect_code > 0 or (self.connect_code == 0 and self.windows_rules):
+                self.armed &= ~FD_CONNECT  # it was told when it happened, or never
             for bit in REPORT_ORDER:
                 if mask & bit:
                     self.evaluate(bit)
