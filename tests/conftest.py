@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 import wsock
 from tests.providers import PROVIDERS, Pair, Provider, World
@@ -21,7 +22,8 @@ def provider(request: pytest.FixtureRequest) -> Provider:
 @pytest.fixture
 async def world(provider: Provider) -> AsyncIterator[World]:
     world = World(provider)
-    yield world
+    with trio.fail_after(30):
+        yield world
     world.close()
 
 

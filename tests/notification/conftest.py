@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from tests.providers import PROVIDERS, World
 
@@ -18,5 +19,6 @@ WORLDS = [(provider, column) for provider in PROVIDERS for column in provider.co
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     provider, column = request.param
     world = World(provider, notifications=column)
-    yield world
+    with trio.fail_after(30):
+        yield world
     world.close()

@@ -107,6 +107,7 @@ class Endpoint(Notifier):
         "state",
         "timed",
         "unsent",
+        "urgent",
         "waiters",
     )
 
@@ -136,6 +137,8 @@ class Endpoint(Notifier):
         self.rx: deque[Any] | None = None
         self.rx_count = 0
         self.rx_refused = False
+        #: Urgent bytes taken from a transport that would lose them to a normal read.
+        self.urgent = b""
         self.waiters: deque[Any] | None = None
         self.send_waiters: deque[Any] | None = None
         #: Why the connection is reset, as a WSA code; 0 while it is not.

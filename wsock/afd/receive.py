@@ -182,6 +182,8 @@ class ReceivingEndpoint(Endpoint):
             data: bytes = self.connection.read(max_bytes, peek)
         except BlockingIOError:
             self.readable = False
+            if self.attention & URGENT and not self.host.device.provider.eager:
+                self.attention &= ~URGENT  # all is read, the mark too
             if self.attention & PEER_RELEASED and self.host.device.provider.eager:
                 return b""
             raise errors.WSAEWOULDBLOCK("recv", self.state) from None
@@ -232,6 +234,11 @@ class ReceivingEndpoint(Endpoint):
             raise errors.WSAESHUTDOWN("recv", self.state)
         if max_bytes < 0:
             raise self._negative_length(max_bytes)
+        if self.urgent:
+            held = self.urgent[:max_bytes]
+            if not flags & std.MSG_PEEK:
+                self.urgent = self.urgent[max_bytes:]
+            return held
         try:
             data: bytes = self.connection.read(max_bytes, flags & (std.MSG_OOB | std.MSG_PEEK))
         except OSError as error:
@@ -241,7 +248,9 @@ class ReceivingEndpoint(Endpoint):
                     raise errors.error_class(self.reset_code)("recv", self.state) from None
                 raise errors.WSAEWOULDBLOCK("recv", self.state, "nothing urgent") from None
             raise self.broken("recv", error) from None
-        if not flags & std.MSG_PEEK:
+        if not self.host.device.provider.eager:
+            self.attention |= URGENT  # the mark stays in the stream: a read stops there
+        elif not flags & std.MSG_PEEK:
             self.attention &= ~URGENT
         return data
 
@@ -277,6 +286,8 @@ class ReceivingEndpoint(Endpoint):
 
     def has_urgent(self) -> bool:
         """FD_OOB: an urgent byte is unread and does not come in the stream."""
+        if not self.host.device.provider.eager:
+            return bool(self.urgent)
         return bool(self.attention & URGENT)
 
     def is_closed_by_peer(self) -> bool:
@@ -291,7 +302,7 @@ class ReceivingEndpoint(Endpoint):
 
     def at_mark(self) -> bool:
         """SIOCATMARK as Winsock has it: true unless urgent data is unread ahead."""
-        return not self.attention & URGENT or bool(self.file.at_mark())
+        return not self.has_urgent() or bool(self.file.at_mark())
 
     # What happens below: providers that keep the bytes
 
@@ -303,12 +314,21 @@ class ReceivingEndpoint(Endpoint):
                 self.arrive(FD_READ)
 
     def on_urgent(self) -> None:
-        """An urgent byte waits in the transport."""
+        """An urgent byte waits in the transport.
+
+        A kernel loses it to a normal read that passes the mark, and to the next urgent byte: it is
+        taken at once, and the mark remembered, where a read stops short (ruling B8).
+        """
         self.readable = True
+        self.attention |= URGENT
         if self.option(std.SOL_SOCKET, std.SO_OOBINLINE):
             self.on_readable()
             return
-        self.attention |= URGENT
+        if not self.host.device.provider.eager:
+            try:
+                self.urgent += self.connection.read(1, std.MSG_OOB)
+            except OSError:  # taken already: this is the same mark
+                return
         self.wake_receiver()
         self.arrive(FD_OOB)
 

@@ -229,7 +229,7 @@ class KernelStream(KernelFile):
         number = 0
         if events & ERR:
             number = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
-        if events & PRI and not self.urgent:
+        if events & PRI and self.connection is not None:
             self.urgent = True
             self.connection.indicate_expedited()
         if events & IN and self.connection is not None and self.available():

@@ -1,0 +1,138 @@
+"""FD_OOB: the urgent byte, apart from the stream (S1-33, S2-12)."""
+
+from __future__ import annotations
+
+import socket as std
+
+import pytest
+
+import wsock
+from tests.providers import WM_SOCKET, Pair, events_in, messages
+from wsock import FD_OOB, FD_READ
+
+
+async def test_posted_when_an_urgent_byte_arrives(pair: Pair, window: wsock.Window) -> None:
+    """S1-39: FD_OOB for the urgent byte; recv with MSG_OOB takes it alone."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    assert await messages(window) == [(FD_OOB, 0)]
+    assert pair.near.recv_nowait(9, std.MSG_OOB) == b"!"
+    assert events_in(window) == []
+
+
+async def test_each_urgent_byte_that_was_read_makes_room_for_the_next(
+    pair: Pair, window: wsock.Window
+) -> None:
+    """recv re-enables FD_OOB: the next urgent byte is reported."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    for _ in range(3):
+        pair.far.send_nowait(b"!", std.MSG_OOB)
+        assert await messages(window) == [(FD_OOB, 0)]
+        assert pair.near.recv_nowait(1, std.MSG_OOB) == b"!"
+    assert events_in(window) == []
+
+
+async def test_recv_past_the_mark_keeps_the_urgent_byte(pair: Pair, window: wsock.Window) -> None:
+    """Normal reading past the mark does not touch the urgent byte; recv re-enables its FD_OOB."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"a!", std.MSG_OOB)
+    pair.far.send_nowait(b"b")
+    assert await messages(window) == [(FD_OOB, 0)]
+    assert await pair.near.recv(9) == b"a"
+    assert await pair.near.recv(9) == b"b"
+    assert events_in(window) == [FD_OOB, FD_OOB]
+    assert pair.near.recv_nowait(9, std.MSG_OOB) == b"!"
+    assert events_in(window) == []
+
+
+async def test_second_urgent_byte_before_recv(pair: Pair, window: wsock.Window) -> None:
+    """A second urgent byte before a recv: message mode posts nothing, both can be read."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"1", std.MSG_OOB)
+    assert await messages(window) == [(FD_OOB, 0)]
+    pair.far.send_nowait(b"2", std.MSG_OOB)
+    pair.far.send_nowait(b"x")
+    await pair.settle(unread=1)
+    assert events_in(window) == []
+    assert pair.near.recv_nowait(1, std.MSG_OOB) == b"1"
+    assert events_in(window) == [FD_OOB]
+    assert pair.near.recv_nowait(1, std.MSG_OOB) == b"2"
+
+
+async def test_posted_at_select(pair: Pair, window: wsock.Window) -> None:
+    """An urgent byte that is unread is reported by the selection."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    assert await messages(window) == [(FD_OOB, 0)]
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    assert events_in(window) == [FD_OOB]
+
+
+async def test_peek_keeps_the_urgent_byte(pair: Pair, window: wsock.Window) -> None:
+    """MSG_OOB with MSG_PEEK leaves the byte, and FD_OOB comes again."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    assert await messages(window) == [(FD_OOB, 0)]
+    assert pair.near.recv_nowait(1, std.MSG_OOB | std.MSG_PEEK) == b"!"
+    assert events_in(window) == [FD_OOB]
+    assert pair.near.recv_nowait(1, std.MSG_OOB) == b"!"
+    assert events_in(window) == []
+
+
+async def test_inline_urgent_data_is_read(pair: Pair, window: wsock.Window) -> None:
+    """SO_OOBINLINE: the byte comes in the stream, as FD_READ; MSG_OOB is WSAEINVAL."""
+    pair.near.setsockopt(std.SOL_SOCKET, std.SO_OOBINLINE, 1)
+    pair.near.async_select(window, WM_SOCKET, FD_READ | FD_OOB)
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    assert await messages(window) == [(FD_READ, 0)]
+    with pytest.raises(wsock.WSAEINVAL):
+        pair.near.recv_nowait(1, std.MSG_OOB)
+    assert await pair.near.recv(9) == b"!"
+    for _ in range(2):
+        pair.far.send_nowait(b"!", std.MSG_OOB)
+        await pair.settle(unread=1)
+        assert pair.near.recv_nowait(9) == b"!"
+
+
+async def test_nothing_urgent(pair: Pair) -> None:
+    """S2-12: MSG_OOB with only normal data waiting is WSAEWOULDBLOCK, and takes none of it."""
+    pair.far.send_nowait(b"abc")
+    await pair.settle(unread=3)
+    with pytest.raises(wsock.WSAEWOULDBLOCK):
+        pair.near.recv_nowait(9, std.MSG_OOB)
+    assert pair.near.recv_nowait(9) == b"abc"
+
+
+async def test_urgent_byte_apart_from_normal_data(pair: Pair, window: wsock.Window) -> None:
+    """S1-33, S2-9: the urgent byte arrives apart; recv stops at the mark and loses nothing."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"ab")
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    pair.far.send_nowait(b"cd")
+    assert await messages(window) == [(FD_OOB, 0)]
+    assert pair.near.recv_nowait(9, std.MSG_OOB) == b"!"
+    got = b""
+    while len(got) < 4:
+        got += await pair.near.recv(9)
+    assert got == b"abcd"
+
+
+async def test_at_mark(pair: Pair, window: wsock.Window) -> None:
+    """SIOCATMARK: 1 at first, 0 while an urgent byte is unread ahead."""
+    assert pair.near.ioctl(wsock.SIOCATMARK) == 1
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"ab!", std.MSG_OOB)
+    await messages(window)
+    assert pair.near.ioctl(wsock.SIOCATMARK) == 0
+    assert await pair.near.recv(9) == b"ab"
+    assert pair.near.ioctl(wsock.SIOCATMARK) == 1
+
+
+async def test_event_mode(pair: Pair) -> None:
+    """Event mode: recorded; MSG_OOB takes it off the record."""
+    event = wsock.Event()
+    pair.near.event_select(event, FD_OOB)
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    await pair.world.until(event.is_set)
+    assert pair.near.recv_nowait(1, std.MSG_OOB) == b"!"
+    assert pair.near.enum_network_events(event) == (0, {})
