@@ -46,9 +46,9 @@ class Link:
         self.network = network
         self.name = name
         made = []
-        for node, address in ends:
+        for place, (node, address) in enumerate(ends):
             egress = network.new_direction(f"{name} from {node.name}", conditions)
-            interface = PointToPointInterface(
+            interface = self._interface_class(place)(
                 node, node.next_interface_name(), address, prefix_length, self, egress
             )
             node.add_interface(interface)
@@ -56,6 +56,10 @@ class Link:
         near, far = made
         near.peers, far.peers = (far,), (near,)
         self._ends = (near, far)
+
+    def _interface_class(self, place: int) -> type[PointToPointInterface]:
+        """Return what the first (0) or second (1) end is made of."""
+        return PointToPointInterface
 
     @property
     def interfaces(self) -> Sequence[WireInterface]:

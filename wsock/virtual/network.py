@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from wsock.virtual import addresses
+from wsock.virtual.addresses import Address, packed, text
 from wsock.virtual.capture import Capture
 from wsock.virtual.capture.ladder import StateChange
+from wsock.virtual.conditions import Conditions, changes
 from wsock.virtual.faults import Faults
 from wsock.virtual.media import Link, Segment
 from wsock.virtual.node import HostCore
+from wsock.virtual.tap import Tap
 
 if TYPE_CHECKING:
     from wsock.virtual.interfaces import Interface
@@ -42,6 +44,40 @@ class Network(Faults):
     def __init__(self, seed: int | str = 0) -> None:
         super().__init__(seed)
         self.captures: list[Capture] = []
+
+    def tap(
+        self,
+        host: HostCore | str,
+        descriptor: int,
+        addresses: tuple[Address, Address],
+        *,
+        name: str = "linux",
+        prefix_length: int = 24,
+        mtu: int = 1500,
+        latency: float = 0.0,
+        **conditions: object,
+    ) -> Tap:
+        """Join a host to Linux by a TUN device. Needs real time.
+
+        Args:
+          host: the virtual end.
+          descriptor: of the device, as :func:`wsock.virtual.tap.open_tun` returns it.
+          addresses: of the virtual end, and the one that Linux' end was given.
+          name: of the node that stands for Linux.
+          prefix_length: of the addresses.
+          mtu: of the link; the device has its own.
+          latency: seconds from one end to the other.
+          conditions: as for :meth:`link`.
+        """
+        near, linux = self.host_named(host), self.host(name)
+        medium = self._free_name(f"{near.name}-{name}")
+        ends = ((near, packed(addresses[0])), (linux, packed(addresses[1])))
+        values = Conditions(**changes(mtu=mtu, latency=latency, **conditions))
+        tap = Tap(self, medium, ends, prefix_length, values, descriptor)
+        self.media[medium] = tap
+        for node, address in ends:
+            self.names.add(node.name, address)
+        return tap
 
     def capture(
         self, *points: Interface | HostCore | Link | Segment, merged: bool = False
@@ -97,7 +133,7 @@ class Network(Faults):
         try:
             return self.names.reverse(address)
         except OSError:
-            return addresses.text(address)
+            return text(address)
 
     def __repr__(self) -> str:
         return f"<Network seed={self.seed!r} at {self.time:.9f} s, {len(self.hosts)} hosts>"

@@ -1,0 +1,341 @@
+"""Linux' own TCP/IP against ours over a TUN device (J3). Real time; needs root and namespaces.
+
+The namespaces are made here and taken away again; the machine's own network is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from talkers import Talker, dial, serve
+
+from wsock.virtual.addresses import packed
+from wsock.virtual.network import Network
+from wsock.virtual.probes import Ping
+from wsock.virtual.tap import Tap, open_tun, run_in_real_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from wsock.virtual.node import HostCore
+
+IP = shutil.which("ip")
+CURL = shutil.which("curl")
+#: Documentation addresses (RFC 5737).
+OURS, LINUX = "192.0.2.1", "192.0.2.2"
+
+
+def reason_to_skip() -> str:
+    """Why Linux cannot be asked here; empty if it can."""
+    if sys.platform != "linux" or IP is None:
+        return "needs Linux and the ip command"
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        return "needs root and /dev/net/tun"
+    try_out = subprocess.run([IP, "netns", "add", f"wsock-probe-{os.getpid()}"], capture_output=True, check=False)
+    if try_out.returncode:
+        return "cannot make network namespaces"
+    subprocess.run([IP, "netns", "del", f"wsock-probe-{os.getpid()}"], check=True)
+    return ""
+
+
+WHY = reason_to_skip()
+pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY or "can be run")
+
+
+class Linux:
+    """A network namespace with a TUN device at 192.0.2.2, and the virtual host 192.0.2.1."""
+
+    def __init__(self, namespace: str, net: Network, host: HostCore, tap: Tap) -> None:
+        self.namespace = namespace
+        self.net, self.host, self.tap = net, host, tap
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program in the namespace."""
+        assert IP is not None
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([IP, "netns", "exec", self.namespace, *command], **pipes)  # type: ignore[call-overload,no-any-return]
+
+    def run_until(self, condition: Callable[[], bool], limit: float = 30.0) -> None:
+        """Let real time pass."""
+        run_in_real_time(self.net, [self.tap], condition, limit=limit)
+
+    def run(self, *command: str, limit: float = 60.0) -> bytes:
+        """Run a program in the namespace to its end; return what it printed."""
+        with self.start(*command) as process:
+            try:
+                self.run_until(lambda: process.poll() is not None, limit)
+            finally:
+                process.kill()
+            output, errors = process.communicate()
+        assert process.returncode == 0, errors.decode()
+        return output
+
+    def python(self, program: str, limit: float = 60.0) -> bytes:
+        """Run a Python program in the namespace."""
+        return self.run(sys.executable, "-c", program, limit=limit)
+
+
+@contextmanager
+def linux_beside_us(**conditions: float) -> Iterator[Linux]:
+    """Make the namespace, the device and the network; take them away at the end."""
+    assert IP is not None
+    namespace, device = f"wsock-{os.getpid()}", f"wst{os.getpid() % 100000}"
+    subprocess.run([IP, "netns", "add", namespace], check=True)
+    try:
+        descriptor = open_tun(device)
+        for command in (
+            f"link set {device} netns {namespace}",
+            f"-n {namespace} addr add {LINUX}/24 dev {device}",
+            f"-n {namespace} link set {device} up mtu 1500",
+            f"-n {namespace} link set lo up",
+        ):
+            subprocess.run([IP, *command.split()], check=True)
+        net = Network(1)
+        host = net.host("ours", profile="linux")
+        tap = net.tap(host, descriptor, (OURS, LINUX), **conditions)  # type: ignore[arg-type]
+        try:
+            yield Linux(namespace, net, host, tap)
+        finally:
+            tap.close()
+    finally:
+        subprocess.run([IP, "netns", "del", namespace], check=True)
+
+
+@pytest.fixture
+def linux() -> Iterator[Linux]:
+    """Linux over a perfect link."""
+    with linux_beside_us() as beside:
+        yield beside
+
+
+PING = """
+import os, socket, struct, sys
+size, count = {size}, {count}
+def checksum(data):
+    data += bytes(len(data) & 1)
+    return 0xFFFF ^ (int.from_bytes(data, "big") % 0xFFFF or 0xFFFF)
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+s.settimeout(5)
+s.connect(("192.0.2.1", 0))
+for n in range(count):
+    data = os.urandom(size)
+    head = struct.pack("!BBHHH", 8, 0, 0, 77, n)
+    s.send(struct.pack("!BBHHH", 8, 0, checksum(head + data), 77, n) + data)
+    while True:
+        reply = s.recv(65535)[20:]
+        if reply[0] == 0 and reply[4:8] == struct.pack("!HH", 77, n):
+            break
+    assert reply[8:] == data
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("size", [56, 4000])
+def test_j3_linux_pings_us(linux: Linux, size: int) -> None:
+    """J3: echo with 56 bytes, and with 4000 in fragments."""
+    assert linux.python(PING.format(size=size, count=5)) == b"ok\n"
+
+
+@pytest.mark.parametrize("size", [56, 4000])
+def test_j3_we_ping_linux(linux: Linux, size: int) -> None:
+    """J3: Linux' ICMP and its reassembly answer ours."""
+    ping = Ping(linux.host, LINUX, count=3, size=size, interval=0.05, timeout=5.0)
+    linux.run_until(lambda: ping.done)
+    assert [reply.error for reply in ping.replies] == [""] * 3
+
+
+def serve_files(linux: Linux, body: bytes) -> list[Talker]:
+    """An HTTP server on port 80: GET gives ``body``, PUT keeps what comes."""
+    talkers: list[Talker] = []
+
+    def answer(talker: Talker) -> None:
+        head, found, _ = bytes(talker.received[:4096]).partition(b"\r\n\r\n")
+        if not found or "answered" in talker.events:
+            return
+        if head.startswith(b"PUT"):
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            if len(talker.received) < len(head) + 4 + length:
+                return
+            talker.events.append("answered")
+            talker.send(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        else:
+            talker.events.append("answered")
+            header = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            talker.send(header.encode() + body)
+
+    def make() -> Talker:
+        talkers.append(Talker(answer))
+        return talkers[-1]
+
+    serve(linux.host, 80, make)
+    return talkers
+
+
+def get_and_put(linux: Linux, size: int, folder: Path) -> None:
+    """GET and PUT by curl with equal SHA-256."""
+    assert CURL is not None
+    body = random.Random(size).randbytes(size)
+    talkers = serve_files(linux, body)
+    path = folder / "body"
+    linux.run(CURL, "-sS", "-o", str(path), f"http://{OURS}/")
+    assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(body).digest()
+    linux.run(CURL, "-sS", "-H", "Expect:", "-T", str(path), f"http://{OURS}/x")
+    sent = bytes(talkers[-1].received).partition(b"\r\n\r\n")[2]
+    assert hashlib.sha256(sent).digest() == hashlib.sha256(body).digest()
+
+
+@pytest.mark.skipif(CURL is None, reason="needs curl")
+def test_j3_curl_gets_and_puts_ten_megabytes(linux: Linux, tmp_path: Path) -> None:
+    """J3: Linux is the client, in both directions; the bytes are equal."""
+    get_and_put(linux, 10_000_000, tmp_path)
+
+
+@pytest.mark.skipif(CURL is None, reason="needs curl")
+def test_j3_curl_over_a_bad_link(tmp_path: Path) -> None:
+    """J3: 2 % loss, reordering and duplicates on the link: the bytes are still equal."""
+    with linux_beside_us(
+        latency=0.002, loss=0.02, duplicate=0.02, reorder=0.02, reorder_by=0.003
+    ) as linux:
+        get_and_put(linux, 1_000_000, tmp_path)
+
+
+def test_j3_linux_is_refused_at_a_closed_port_and_so_are_we(linux: Linux) -> None:
+    """J3: RST both ways, read as ECONNREFUSED."""
+    program = (
+        "import socket\n"
+        "s = socket.socket()\n"
+        "try: s.connect(('192.0.2.1', 81))\n"
+        "except ConnectionRefusedError: print('refused')\n"
+    )
+    assert linux.python(program) == b"refused\n"
+    talker = Talker()
+    dial(linux.host, talker, packed(LINUX), 81)
+    linux.run_until(lambda: bool(talker.events))
+    assert talker.events == ["failed ECONNREFUSED"]
+
+
+LISTEN = """
+import socket, sys
+l = socket.socket(); l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+l.bind(("", 7000)); l.listen(200); l.settimeout(20)
+print("ready", flush=True)
+"""
+
+
+def start_linux_server(linux: Linux, body: str) -> subprocess.Popen[bytes]:
+    """Start a server program; return when it listens."""
+    process = linux.start(sys.executable, "-c", LISTEN + body)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def finish(linux: Linux, process: subprocess.Popen[bytes]) -> bytes:
+    """Run until the program has ended; return what it printed."""
+    linux.run_until(lambda: process.poll() is not None)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return output
+
+
+def test_j3_half_close_with_linux_as_server(linux: Linux) -> None:
+    """J3: we end our side, Linux reads to the end and then answers with what it has read."""
+    process = start_linux_server(
+        linux,
+        "c, _ = l.accept()\ndata = b''\nwhile part := c.recv(65536): data += part\n"
+        "c.sendall(data[::-1]); c.close()\n",
+    )
+    talker = Talker()
+    dial(linux.host, talker, packed(LINUX), 7000)
+    linux.run_until(lambda: "connected" in talker.events)
+    data = random.Random(5).randbytes(100_000)
+    talker.send(data)
+    linux.run_until(lambda: not talker.unsent)
+    assert talker.connection is not None
+    talker.connection.close()
+    finish(linux, process)
+    linux.run_until(lambda: "peer closed" in talker.events)
+    assert bytes(talker.received) == data[::-1]
+
+
+def test_j3_a_reset_from_linux_and_one_to_linux(linux: Linux) -> None:
+    """J3: SO_LINGER 0 there is a reset here; an abort here is ECONNRESET there."""
+    process = start_linux_server(
+        linux,
+        "import struct\nc, _ = l.accept()\n"
+        "c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); c.close()\n"
+        "c, _ = l.accept()\ntry: c.recv(1)\nexcept ConnectionResetError: print('reset')\n",
+    )
+    first, second = Talker(), Talker()
+    dial(linux.host, first, packed(LINUX), 7000)
+    linux.run_until(lambda: any(event.startswith("reset") for event in first.events))
+    connection = dial(linux.host, second, packed(LINUX), 7000)
+    linux.run_until(lambda: "connected" in second.events)
+    connection.abort()
+    assert finish(linux, process) == b"reset\n"
+
+
+def test_j3_a_hundred_connections_at_once(linux: Linux) -> None:
+    """J3: all are served, each gets its own answer."""
+
+    def echo(talker: Talker) -> None:
+        talker.send(bytes(talker.received))
+        talker.received.clear()
+
+    serve(linux.host, 7001, lambda: Talker(echo))
+    program = (
+        "import socket\n"
+        "s = [socket.create_connection(('192.0.2.1', 7001), 20) for _ in range(100)]\n"
+        "for n, c in enumerate(s): c.sendall(b'%04d' % n)\n"
+        "print(all(c.recv(4) == b'%04d' % n for n, c in enumerate(s)))\n"
+    )
+    assert linux.python(program) == b"True\n"
+
+
+def test_j3_datagrams_of_4000_bytes_both_ways(linux: Linux) -> None:
+    """J3: UDP in fragments, there and back."""
+    endpoint = linux.host.udp.open()
+    assert endpoint.bind(port=7002) is None
+
+    def echo() -> None:
+        datagram = endpoint.receive()
+        assert datagram is not None
+        endpoint.send(datagram.data[::-1], datagram.source, datagram.source_port)
+
+    endpoint.on_readable = echo
+    program = (
+        "import os, socket\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)\n"
+        "data = os.urandom(4000); s.sendto(data, ('192.0.2.1', 7002))\n"
+        "print(s.recv(65535) == data[::-1])\n"
+        "s.connect(('192.0.2.1', 7003)); s.send(b'x')\n"
+        "try: s.recv(1)\nexcept ConnectionRefusedError: print('refused')\n"
+    )
+    assert linux.python(program) == b"True\nrefused\n"
+
+
+def test_j3_keep_alive_of_linux_is_answered(linux: Linux) -> None:
+    """J3: Linux probes an idle connection every second; it stays alive."""
+    serve(linux.host, 7004, Talker)
+    program = (
+        "import socket, time\n"
+        "s = socket.create_connection(('192.0.2.1', 7004), 20)\n"
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)\n"
+        "for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1),"
+        " (socket.TCP_KEEPCNT, 1)):\n"
+        "    s.setsockopt(socket.IPPROTO_TCP, option, value)\n"
+        "time.sleep(3.5); s.sendall(b'alive'); print('alive')\n"
+    )
+    capture = linux.net.capture(linux.host)
+    assert linux.python(program) == b"alive\n"
+    probes = capture.filter("tcp.len == 0 && ip.src == 192.0.2.2 && tcp.flags == 0x10")
+    assert len(probes) >= 3

@@ -1,0 +1,440 @@
+# Stream files of a virtual host: TDI's requests as calls of TcpLayer, its upcalls as TDI events.
+#
+#   afd, tdi              endpoints, connection objects     requests down, events up
+# > tdi stream            THIS FILE: one TCP socket of a host; thin, no second state machine
+#   tcp                   TcpLayer, Connection            the one TCP of the project
+#
+# Rule 1: bytes are pushed: each segment is indicated (TDI_EVENT_RECEIVE) and AFD takes it, takes it
+#         and asks for the rest of the send (TDI_RECEIVE), or refuses it; then TCP keeps it and its
+#         window closes.
+# Rule 2: a TDI_SEND is complete when its last byte is acknowledged, a release when all earlier
+#         sends are and the FIN is out (ruling A7).
+# Rule 3: a file outlives its connection object: after the object is given back TCP ends by itself,
+#         and this file has nobody to tell.
+#
+# Sources: virtual-network 2 (the table of user calls); NOTES R5, R6, R8; rulings A7, B12.
+
+"""TCP of a virtual host as TDI files."""
+
+from __future__ import annotations
+
+import errno
+import socket as std
+from typing import TYPE_CHECKING, Any, Final
+
+from wsock.tdi import (
+    DisconnectFlags,
+    ReceiveFlags,
+    Status,
+    StatusError,
+    UnsupportedRequests,
+    status_from_errno,
+)
+from wsock.virtual.layers import LocalError
+from wsock.virtual.tcp.client import ConnectAnswer
+from wsock.virtual.tcp.settings import TcpSettings
+from wsock.virtual.tcp.states import State
+from wsock.virtual.tdi_options import get_stream_option, set_stream_option
+
+if TYPE_CHECKING:
+    from wsock.tdi import AddressObject, BytesLike, ConnectionObject
+    from wsock.virtual.tcp.connection import Connection
+    from wsock.virtual.tcp.listener import Listener
+    from wsock.virtual.tcp.port_table import Binding
+    from wsock.virtual.tdi_provider import VirtualProvider
+
+_INDICATED: Final = ReceiveFlags.COPY_LOOKAHEAD | ReceiveFlags.AT_DISPATCH_LEVEL
+_ENTIRE: Final = int(_INDICATED | ReceiveFlags.ENTIRE_MESSAGE)
+_PARTIAL: Final = int(_INDICATED)
+_NANOSECONDS: Final = 1_000_000_000
+
+#: A client that closed first waits so long for the peer's release, then it aborts (NOTES R8).
+RELEASE_PATIENCE_NS: Final = 120 * _NANOSECONDS
+
+
+def packed(address: bytes, port: int) -> bytes:
+    """Return address and port as tdi keeps them."""
+    return address + port.to_bytes(2, "big")
+
+
+def unpacked(address: bytes) -> tuple[bytes, int]:
+    """Return the four address bytes and the port."""
+    return address[:4], address[4] << 8 | address[5]
+
+
+class _Outstanding:
+    """A TDI_RECEIVE that is not complete: the room that it has left, and what it has gathered."""
+
+    __slots__ = ("pieces", "room")
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.pieces: list[bytes] = []
+
+
+class VirtualStream(UnsupportedRequests):
+    """One TCP socket of a virtual host. Also the client that its TCP connection calls."""
+
+    __slots__ = (
+        "_patience", "address", "binding", "connection", "descriptor", "host",
+        "listener", "outstanding", "provider", "settings", "tcp", "type", "urgent_byte",
+    )  # fmt: skip
+
+    def __init__(self, provider: VirtualProvider, descriptor: int) -> None:
+        self.provider = provider
+        self.host = provider.host
+        self.descriptor = descriptor
+        self.type = std.SOCK_STREAM
+        self.settings = TcpSettings(self.host.profile)
+        self.connection: ConnectionObject | None = None
+        self.address: AddressObject | None = None
+        self.tcp: Connection | None = None
+        self.binding: Binding | None = None
+        self.listener: Listener | None = None
+        self.outstanding: _Outstanding | None = None
+        self.urgent_byte = b""
+        self._patience: Any = None
+
+    # Addresses
+
+    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
+        """Take a local address and port."""
+        del implicit
+        binding = self.host.tcp.bind(*unpacked(local), reuse=reuse, exclusive=exclusive)
+        if isinstance(binding, LocalError):
+            raise StatusError(status_from_errno(binding))
+        self.binding = binding
+        return packed(binding.address, binding.port)
+
+    def local_address(self) -> bytes:
+        """Return the interface's address once connected, else what was bound."""
+        if self.tcp is not None:
+            return packed(self.tcp.local, self.tcp.local_port)
+        return packed(self.binding.address, self.binding.port) if self.binding else bytes(6)
+
+    def remote_address(self) -> bytes:
+        """Return the peer's address, ``b""`` for none."""
+        return packed(self.tcp.remote, self.tcp.remote_port) if self.tcp is not None else b""
+
+    def _release_binding(self) -> None:
+        binding, self.binding = self.binding, None
+        if binding is not None:
+            self.host.tcp.ports.release(binding)
+
+    # Adopting: nothing exists here that was not made here
+
+    def has_peer(self) -> bool:
+        """Whether it is connected."""
+        return self.tcp is not None
+
+    def is_bound(self) -> bool:
+        """Whether it has a local address."""
+        return self.binding is not None or self.tcp is not None
+
+    def is_listening(self) -> bool:
+        """Whether it listens."""
+        return self.listener is not None
+
+    def as_listener(self) -> VirtualStream:
+        """It is the listener itself."""
+        return self
+
+    # Passive OPEN
+
+    def start_listen(self, backlog: int) -> VirtualStream:
+        """Let SYNs be offered to the address object; the pool above counts the places."""
+        if self.listener is None:
+            assert self.binding is not None
+            listener = self.host.tcp.listen(
+                self.binding, max(backlog, 1), on_connect=self._offer, settings=self.settings
+            )
+            if isinstance(listener, LocalError):
+                raise StatusError(status_from_errno(listener))
+            self.listener = listener
+        return self
+
+    def _offer(self, tcp: Connection) -> VirtualStream | ConnectAnswer:
+        """A SYN: TDI_EVENT_CONNECT, and with MORE_PROCESSING_REQUIRED a TDI_ACCEPT."""
+        file = VirtualStream(self.provider, self.provider.next_descriptor())
+        file.settings = tcp.settings
+        file.tcp = tcp
+        remote = packed(tcp.remote, tcp.remote_port)
+        assert self.address is not None
+        status, connection = self.address.event_connect(remote, file)
+        if connection is None:
+            full = status == Status.INSUFFICIENT_RESOURCES
+            return ConnectAnswer.FULL if full else ConnectAnswer.REFUSE
+        connection.local = packed(tcp.local, tcp.local_port)
+        connection.accept(remote, file)
+        return file
+
+    def offer_next(self) -> None:
+        """Offers come with the SYNs; none waits here."""
+
+    # Active OPEN
+
+    def start_connect(self, remote: bytes) -> None:
+        """Send a SYN when the instant is over."""
+        tcp = self.host.tcp.connect(
+            self, *unpacked(remote), binding=self.binding, settings=self.settings
+        )
+        if isinstance(tcp, LocalError):
+            raise StatusError(status_from_errno(tcp))
+        self.tcp = tcp
+
+    # Sending
+
+    def transmit(self, data: BytesLike, flags: int) -> int:
+        """TDI_SEND: TCP takes all of it; nothing is done before it is acknowledged."""
+        tcp = self.tcp
+        if tcp is None:
+            raise OSError(errno.ENOTCONN, "not connected")
+        length = len(data)
+        if not length:
+            return 0
+        urgent = bool(flags & std.MSG_OOB)
+
+        def done() -> None:
+            if self.connection is not None:
+                self.connection.complete_send(length, Status.SUCCESS, flags & std.MSG_OOB)
+
+        number = tcp.send(data, urgent=urgent, on_done=done)
+        if number == errno.EWOULDBLOCK:
+            raise BlockingIOError(number, "no room")
+        if number:
+            raise OSError(number, "the connection has failed")
+        return 0
+
+    def queue(self, data: BytesLike) -> int:
+        """Behind what is pending, as every send is."""
+        return self.transmit(data, 0)
+
+    def drop_rest(self) -> None:
+        """What TCP has taken it sends: a stream with a hole would be worse."""
+
+    # Receiving
+
+    def deliver(self, connection: Connection, data: memoryview, push: bool) -> int:
+        """Bytes in order: fill the outstanding TDI_RECEIVE, or indicate them."""
+        del connection
+        if self.outstanding is not None:
+            return self._fill(self.outstanding, data, push=push)
+        if self.connection is None:
+            return len(data)
+        flags = _ENTIRE if push else _PARTIAL
+        status, taken, capacity = self.connection.event_receive(flags, len(data), len(data), data)
+        if status == Status.MORE_PROCESSING_REQUIRED:
+            self.outstanding = _Outstanding(capacity)
+        return 0 if status == Status.DATA_NOT_ACCEPTED else taken
+
+    def _fill(self, outstanding: _Outstanding, data: memoryview, *, push: bool) -> int:
+        part = bytes(data[: outstanding.room])
+        outstanding.pieces.append(part)
+        outstanding.room -= len(part)
+        if not outstanding.room or (push and len(part) == len(data)):
+            self.flush_receive()
+        return len(part)
+
+    def flush_receive(self) -> None:
+        """Complete the outstanding TDI_RECEIVE with what it has gathered, if that is anything."""
+        outstanding = self.outstanding
+        if outstanding is None or not outstanding.pieces:
+            return
+        self.outstanding = None
+        if self.connection is not None:
+            self.connection.complete_receive(Status.SUCCESS, b"".join(outstanding.pieces))
+
+    def resume_receive(self, capacity: int) -> None:
+        """TDI_RECEIVE after a refusal: fetch what waits in TCP, up to ``capacity``."""
+        if self.tcp is None:
+            return
+        self.outstanding = _Outstanding(capacity)
+        self.tcp.resume(capacity)
+        self.flush_receive()
+
+    def stop_receive(self) -> None:
+        """Nobody reads any more: TCP throws away what comes."""
+        if self.tcp is not None:
+            self.tcp.stop_receive()
+
+    def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
+        """The urgent byte with MSG_OOB; everything else was pushed."""
+        if flags & std.MSG_OOB and self.urgent_byte and max_bytes > 0:
+            data = self.urgent_byte
+            if not flags & std.MSG_PEEK:
+                self.urgent_byte = b""
+            return data
+        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+
+    def recv_into(self, buffer: bytearray | memoryview, max_bytes: int, flags: int = 0, /) -> int:
+        """As ``recv``."""
+        data = self.recv(max_bytes, flags)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def available(self) -> int:
+        """Return what TCP holds because it was refused, and what a TDI_RECEIVE has gathered."""
+        waiting = self.tcp.available if self.tcp is not None else 0
+        if self.outstanding is not None:
+            waiting += sum(map(len, self.outstanding.pieces))
+        return waiting
+
+    def at_mark(self) -> bool:
+        """The urgent byte is kept apart, so the position is never before it."""
+        return not self.urgent_byte
+
+    # Ends
+
+    def start_disconnect(self, flags: int, *, final: bool, timeout: float | None) -> None:
+        """TDI_DISCONNECT: RELEASE closes after what is queued, ABORT resets."""
+        tcp, connection = self.tcp, self.connection
+        assert tcp is not None
+        if flags & DisconnectFlags.ABORT:
+            tcp.abort()
+            self._end(connection, Status.SUCCESS, flags)
+            return
+        unread = connection.client.fills()[0] if connection is not None and final else 0
+
+        def done() -> None:
+            self._end(connection, Status.SUCCESS, flags)
+
+        number = tcp.close(final=final, unread=unread, on_done=done)
+        if number or tcp.state is State.CLOSED:
+            # Nothing was left to release, or bytes that nobody read made it a reset.
+            ended = DisconnectFlags.RELEASE if number else DisconnectFlags.ABORT
+            self._end(connection, Status.SUCCESS, ended)
+        elif final:
+            self._start_patience(timeout)
+
+    def _start_patience(self, timeout: float | None) -> None:
+        limit = RELEASE_PATIENCE_NS if timeout is None else round(timeout * _NANOSECONDS)
+        scheduler = self.host.scheduler
+        self._patience = self.provider.call_at(scheduler.now + limit, self._out_of_patience)
+
+    def _out_of_patience(self) -> None:
+        self._patience = None
+        connection, tcp = self.connection, self.tcp
+        if connection is not None and tcp is not None:
+            tcp.abort()
+            connection.complete_disconnect(Status.IO_TIMEOUT, DisconnectFlags.ABORT)
+
+    def _end(self, connection: ConnectionObject | None, status: Status, flags: int) -> None:
+        if connection is not None:
+            connection.complete_disconnect(status, flags)
+
+    def finish_release(self, timeout: float | None) -> None:
+        """Closed above after a release: data that comes now is answered by a reset."""
+        if self.tcp is not None:
+            self.tcp.close(final=True)
+            self._start_patience(timeout)
+
+    def abandon(self) -> None:
+        """Give everything back at once, without a word to the client."""
+        listener, self.listener = self.listener, None
+        if listener is not None:
+            listener.close()
+        tcp = self.tcp
+        if tcp is not None and tcp.state is not State.CLOSED:
+            tcp.abort()
+        self._release_binding()
+
+    def give_away(self) -> int:
+        """A virtual socket has no descriptor that another program could use."""
+        raise StatusError(Status.NOT_SUPPORTED)
+
+    def number(self) -> int:
+        """Return the number that stands for a descriptor."""
+        return self.descriptor
+
+    def rest_length(self) -> int:
+        """Bytes that TCP has taken and not had acknowledged."""
+        return len(self.tcp.send_buffer) if self.tcp is not None else 0
+
+    # Upcalls of TCP (TcpClient)
+
+    def connected(self, connection: Connection) -> None:
+        """The active OPEN succeeded."""
+        if self.connection is not None:
+            self.connection.local = packed(connection.local, connection.local_port)
+            self.connection.complete_connect(Status.SUCCESS)
+
+    def accepted(self, connection: Connection) -> None:
+        """The handshake of an offer is complete."""
+        del connection
+        if self.connection is not None:
+            self.connection.complete_accept(Status.SUCCESS)
+
+    def failed(self, connection: Connection, error: int) -> None:
+        """The handshake failed."""
+        del connection
+        tdi = self.connection
+        if tdi is None:
+            return
+        if tdi.active:
+            self.tcp = None
+            tdi.complete_connect(status_from_errno(error))
+        else:
+            tdi.complete_accept(status_from_errno(error))
+
+    def urgent(self, connection: Connection, distance: int) -> None:
+        """Urgent data is announced; the byte itself follows."""
+
+    def deliver_urgent(self, connection: Connection, data: bytes) -> None:
+        """The urgent byte, out of the stream."""
+        del connection
+        self.urgent_byte = data[-1:]
+        if self.connection is not None:
+            self.connection.event_receive_expedited(ReceiveFlags.EXPEDITED, data)
+
+    def sent(self, connection: Connection, count: int) -> None:
+        """More bytes were acknowledged."""
+        del connection
+        if self.connection is not None and self.connection.client is not None:
+            self.connection.sent(count)
+
+    def send_possible(self, connection: Connection) -> None:
+        """TCP has room again."""
+        del connection
+        if self.connection is not None:
+            self.connection.send_possible()
+
+    def peer_closed(self, connection: Connection) -> None:
+        """The peer's FIN."""
+        del connection
+        self.flush_receive()
+        self._stop_patience()
+        if self.connection is not None:
+            self.connection.event_disconnect(DisconnectFlags.RELEASE)
+
+    def reset(self, connection: Connection, error: int) -> None:
+        """The connection is gone."""
+        del connection
+        self.flush_receive()
+        self._stop_patience()
+        if self.connection is not None:
+            self.connection.event_disconnect(DisconnectFlags.ABORT, status_from_errno(error))
+
+    def closed(self, connection: Connection) -> None:
+        """Both sides have ended; TIME-WAIT is over, or was the peer's."""
+        del connection
+        self._stop_patience()
+        self._release_binding()
+
+    def _stop_patience(self) -> None:
+        patience, self._patience = self._patience, None
+        if patience is not None:
+            patience.stop()
+
+    # Options
+
+    def set_option(self, level: int, option: int, value: int | bytes) -> None:
+        """Set an option of this connection (or of those that a listener will accept)."""
+        set_stream_option(self.settings, level, option, value)
+        if self.tcp is not None:
+            self.tcp.start_keep_alive()
+            self.host.mark_dirty(self.tcp)
+
+    def get_option(self, level: int, option: int, size: int = 0) -> int | bytes:
+        """Return an option."""
+        value = get_stream_option(self.settings, self.host.profile, level, option)
+        return value.to_bytes(size, "little") if size else value
