@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import trio
 
 import wsock
@@ -65,12 +67,16 @@ class Server:
         self.sockets.append(sock)
 
     async def run(self) -> None:
-        """Wait for any, then serve all that are set."""
+        """Wait for any event, then serve all that are set, without waiting in between.
+
+        No event is set while this runs (the reactor does that), so the inner loop ends.
+        """
         while True:
-            await wsock.wait_for_multiple_events(self.events)
-            ready = wsock.wait_for_multiple_events_nowait(self.events)
-            for index in reversed(ready):  # from the end, so that removing one moves none to come
-                self.serve(index)
+            index = await wsock.wait_for_multiple_events(self.events)
+            with contextlib.suppress(wsock.WSAEWOULDBLOCK):
+                while True:
+                    self.serve(index)
+                    index = wsock.wait_for_multiple_events_nowait(self.events)
 
     def serve(self, index: int) -> None:
         """Look what has happened on one socket."""
