@@ -66,10 +66,13 @@ class SendingEndpoint(ReceivingEndpoint):
           WSAENOBUFS: nothing was taken; FD_WRITE will tell when there is room.
         """
         if not self.unsent:
+            armed, record = self.armed, self.record
             try:
                 return self.send(data)
             except errors.WSAEWOULDBLOCK:
-                # The system has no room at all: the transport is to keep every byte.
+                # The system has no room at all: the transport is to keep every byte. Nothing was
+                # refused to the caller, so no FD_WRITE is owed.
+                self.armed, self.record = armed, record
                 return self._queue(data)
         self.check_sendable()
         if self.unsent + len(data) > max_unsent:
