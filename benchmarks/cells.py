@@ -44,7 +44,7 @@ class Cell:
     @property
     def work(self) -> Work:
         """What the server must do for it."""
-        return self.mode if self.mode in ("sink", "source") else "echo"  # type: ignore[return-value]
+        return self.mode if self.mode in ("sink", "source") else "echo"
 
     def options(self) -> list[str]:
         """The load generator's options."""

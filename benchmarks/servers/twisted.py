@@ -15,7 +15,7 @@ from benchmarks.servers.common import BLOCK, Work, arguments, listener  # noqa: 
 
 
 @implementer(interfaces.IHalfCloseableProtocol)
-class Echo(protocol.Protocol):
+class Echo(protocol.Protocol):  # type: ignore[misc]
     """Send back what comes; the transport pauses its own reading while its buffer is full."""
 
     def connectionMade(self) -> None:
