@@ -31,7 +31,7 @@ MODELS: Final = {
 def main() -> None:
     """Read the command line and serve until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="python -m examples.echo",
+        prog=f"python -m {__package__}",
         epilog="models: " + "; ".join(f"{name}: {text}" for name, text in MODELS.items()),
     )
     parser.add_argument("model", choices=MODELS)

@@ -40,7 +40,7 @@ async def run(host: str, port: int, texts: list[str]) -> None:
 
 def main() -> None:
     """Read the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m examples.echo.client")
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.client")
     parser.add_argument("port", type=int)
     parser.add_argument("text", nargs="*", help="without one: standard input, line by line")
     parser.add_argument("--host", default="127.0.0.1")

@@ -195,7 +195,7 @@ async def talk(options: argparse.Namespace, out: TextIO) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the client; returns 0, or 1 if a reply was not the expected one."""
-    parser = argparse.ArgumentParser(prog="python -m examples.login_server.client")
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.client")
     parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="(%(default)s)")
     parser.add_argument("--script", help="file of commands; -: standard input")

@@ -71,7 +71,7 @@ class Connection(wsock.AsyncSocket):
     def on_close(self, error: int) -> None:
         """The client has closed its side, or (with an error) the connection is gone."""
         if error:
-            self.finish("reset")
+            self._lost()
         elif self._drain_until is not None:
             self.finish()
         else:
@@ -85,10 +85,10 @@ class Connection(wsock.AsyncSocket):
 
     def answered(self, outcome: Answer | Exception) -> None:
         """The command has been executed, or raised."""
-        if self.finished:
-            return
         if isinstance(outcome, Exception):
             raise outcome
+        if self.finished:
+            return
         self.scope = trio.CancelScope()
         self._unsent = self.session.answer(outcome, self._server.clock()).encode()
         self.advance()
@@ -100,8 +100,8 @@ class Connection(wsock.AsyncSocket):
         try:
             while not self.finished and self._flush() and self._step():
                 pass
-        except ConnectionError:
-            self.finish("reset")
+        except wsock.WSAError:
+            self._lost()
 
     def check_time(self, now: float) -> None:
         """End the connection if its time is over."""
@@ -135,6 +135,10 @@ class Connection(wsock.AsyncSocket):
         self.scope.cancel()
         self.close()
         self._server.left(self, reason or self.session.reason)
+
+    def _lost(self) -> None:
+        """The connection is gone; if that was to come, the reason for it stands."""
+        self.finish(self.session.reason or "reset")
 
     def _flush(self) -> bool:
         """Send what waits. False: it has to wait on, FD_WRITE will come."""

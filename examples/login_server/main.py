@@ -45,7 +45,7 @@ STOP_SIGNALS: Final = [
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; leaves with a message if it is wrong."""
     parser = argparse.ArgumentParser(
-        prog="python -m examples.login_server", description="A login server on window messages."
+        prog=f"python -m {__package__}", description="A login server on window messages."
     )
     parser.add_argument("--host", default="127.0.0.1", help="numeric address (%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any (%(default)s)")

@@ -45,7 +45,7 @@ def on_message(message: wsock.Message) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m examples.udp_time")
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
     parser.add_argument("port", type=int, help="0: any free one")
     with suppress(KeyboardInterrupt):
         trio.run(serve, parser.parse_args().port, restrict_keyboard_interrupt_to_checkpoints=True)

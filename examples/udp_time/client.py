@@ -32,7 +32,7 @@ async def ask(host: str, port: int, *, wait: float = WAIT_S) -> str:
 
 def main() -> int:
     """Read the command line and ask."""
-    parser = argparse.ArgumentParser(prog="python -m examples.udp_time.client")
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.client")
     parser.add_argument("port", type=int)
     parser.add_argument("--host", default="127.0.0.1")
     options = parser.parse_args()

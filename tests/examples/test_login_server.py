@@ -18,7 +18,7 @@ from login_world import World, wait_for
 from examples.login_server.connection import RECEIVE_BYTES
 from examples.login_server.log import Log
 from examples.login_server.main import open_listener
-from examples.login_server.server import LoginServer
+from examples.login_server.server import WM_ANSWERED, LoginServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -350,6 +350,17 @@ async def test_what_a_handler_raises_resets_that_client_only(server: Running) ->
     (error,) = server.log("error")
     assert (error["id"], error["error"]) == (connection.number, "OSError")
     assert server.log("connection")[0]["reason"] == "error"
+
+
+async def test_what_is_raised_after_the_client_has_gone_is_still_logged(server: Running) -> None:
+    """A fault of the server is no smaller because nobody waits for the answer."""
+    client, connection = await server.connected()
+    client.reset()
+    await server.gone()
+    server.server.window.post(WM_ANSWERED, connection, OSError("error expected"))
+    await wait_for(lambda: bool(server.log("error")))
+    assert server.log("error")[0]["id"] == connection.number
+    assert len(server.log("connection")) == 1
 
 
 async def test_what_a_message_handler_raises_resets_that_client_only(server: Running) -> None:
