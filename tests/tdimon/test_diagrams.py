@@ -115,6 +115,33 @@ def test_every_kind_of_record_has_its_place() -> None:
     ]
 
 
+def test_a_request_that_ends_late_stands_where_it_began() -> None:
+    """A send's row is written when it is acknowledged; it is drawn below its call, with the time."""
+    times = {"send": 0, "TDI_EVENT_RECEIVE": 1_000_000, "TDI_SEND": 5_000_000}
+    records = []
+    for request, time_ns in times.items():
+        kind = "call" if request == "send" else "tdi"
+        record = a_record(kind, request, host="there" if "EVENT" in request else "here")
+        record.time_ns, record.length = time_ns, 9
+        record.cause = "network" if kind == "tdi" else ""
+        records.append(record)
+    steps = build(records, hosts=["here", "there"]).steps
+    assert [step.row.request.strip() for step in steps] == ["send", "TDI_SEND", "TDI_EVENT_RECEIVE"]
+    assert steps[1].detail[-1] == "done 5.000 ms later"
+    assert steps[1].time_ns == 0
+
+
+def test_a_send_that_ended_at_once_takes_no_later_row() -> None:
+    """The row of a second, pending send belongs to the second call."""
+    records = [a_record("call", "send"), a_record("tdi", "TDI_SEND"), a_record("call", "send")]
+    records[1].cause = "send"
+    late = a_record("tdi", "TDI_SEND")
+    late.cause, late.time_ns = "network", 7
+    steps = build([*records, a_record("state", "CONNECTED"), late]).steps
+    requests = [step.row.request.strip() for step in steps]
+    assert requests == ["send", "TDI_SEND", "send", "TDI_SEND", "CONNECTED"]
+
+
 def test_text_keeps_the_lanes_straight() -> None:
     """Every line has all lanes in the same columns, or an arrow or a text across them; ASCII."""
     text = build(story()).to_text()

@@ -8,7 +8,9 @@
 #         are the table PATHS; a request or event that is not in it goes by its kind.
 # Rule 2: nothing is invented. The wire carries what TDI rows say about it, no packets: a row of
 #         TDI_CONNECT is written when the answer is there, so its wire arrow points inward.
-# Rule 3: a run of the same request on the same object (bind sets five handlers) is one step with
+# Rule 3: order is that of the rows, but for a request that ended late: it stands where it began,
+#         and says when it ended.
+# Rule 4: a run of the same request on the same object (bind sets five handlers) is one step with
 #         a count.
 """The lanes and steps of a sequence diagram."""
 
@@ -53,6 +55,8 @@ _BY_KIND: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "message": ((_QUEUE, _APPLICATION),),
     "state": (),
 }
+#: Requests that may end long after the call that began them.
+_BEGUN_BY: Final = {"TDI_SEND": "send", "TDI_DISCONNECT": "closesocket"}
 _DETAIL_WIDTH: Final = 34
 _FINE: Final = frozenset({"SUCCESS", "MORE_PROCESSING_REQUIRED"})
 
@@ -147,19 +151,48 @@ def build(
     steps: list[Step] = []
     renderer = Renderer("all")
     last: TraceRecord | None = None
-    for record in shown:
-        row = renderer.row(record)
+    rows = [renderer.row(record) for record in shown]  # before moving: names go by the order
+    for record, row, late_ns in _by_beginning(shown, rows):
         if row is None:
             continue
         if collapse and last is not None and _same(last, record):
             steps[-1] = steps[-1]._replace(repeats=steps[-1].repeats + 1, detail=())
         else:
             step = _step(record, row, places)
+            if late_ns:
+                done = f"done {late_ns / 1e6:.3f} ms later"
+                step = step._replace(detail=(*step.detail, done), time_ns=step.time_ns - late_ns)
             if not step.arrows and step.note is None:
                 continue
             steps.append(step)
         last = record
     return Diagram(order, tuple(steps))
+
+
+def _by_beginning(
+    records: Sequence[TraceRecord], rows: Sequence[Row | None]
+) -> list[tuple[TraceRecord, Row | None, int]]:
+    """Put rows that were written at a late completion below the call that began them.
+
+    A TDI_SEND ends when its last byte is acknowledged: in the order of the rows the bytes would
+    arrive before they are sent. The third value is how many nanoseconds later the row was written.
+    """
+    begun: dict[tuple[object, ...], list[list[tuple[TraceRecord, Row | None, int]]]] = {}
+    groups: list[list[tuple[TraceRecord, Row | None, int]]] = []
+    for record, row in zip(records, rows, strict=True):
+        late = record.kind == "tdi" and record.cause == "network"
+        call = record.request if record.kind == "call" else _BEGUN_BY.get(record.request, "")
+        key = (record.host, call, record.remote, words.port_of(record.local, record.family))
+        if late and begun.get(key):
+            group = begun[key].pop(0)
+            group.append((record, row, record.time_ns - group[0][0].time_ns))
+            continue
+        groups.append([(record, row, 0)])
+        if record.kind == "call" and call in _BEGUN_BY.values():
+            begun.setdefault(key, []).append(groups[-1])
+        elif call and not late and begun.get(key):  # ended at once: the call has its row
+            begun[key].pop()
+    return [one for group in groups for one in group]
 
 
 def _hosts(records: Sequence[TraceRecord]) -> tuple[str, ...]:
