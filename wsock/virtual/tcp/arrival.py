@@ -85,7 +85,12 @@ def _in_syn_sent(tcb: Connection, segment: Segment) -> None:
     take_syn(tcb, segment)  # fourth
     if flags & ACK:
         acknowledgement.establish(tcb, segment, Event.RCV_SYN_ACK)
-        tcb.ack_now = True
+        if segment.length == 1:
+            # At once, not with the flush: what the application sends in this very instant goes in
+            # a segment of its own, so that the handshake ends as it is always drawn, without data.
+            send_ack(tcb)
+        else:
+            tcb.ack_now = True  # one ACK for the SYN and the text behind it
         tcb.layer.completed(tcb)
         if tcb.state is State.CLOSED:
             return
