@@ -1,0 +1,1 @@
+"""Nine misunderstandings about notifications, each as a program: ``python -m examples.traps``."""

@@ -1,0 +1,52 @@
+"""Trap: close at FD_CLOSE, since "that was all".
+
+FD_CLOSE says that the other side sends no more, not that everything was read. Windows posts it as
+soon as the close arrives; wsock by default when all was read, as the pages say (this program asks
+for Windows' way). The right handler is the same for both.
+"""
+
+from __future__ import annotations
+
+import wsock
+from wsock.constants import FD_CLOSE, FD_READ
+
+from .common import WM_SOCKET, Say, pair
+
+RULE = "FD_CLOSE may come before everything was read: recv until it gives b''."
+
+
+async def until_close(window: wsock.Window, near: wsock.Socket) -> bytes:
+    """Serve FD_READ with recv of four bytes, up to FD_CLOSE."""
+    read = b""
+    async for message in window:
+        if message.event == FD_CLOSE:
+            return read
+        read += near.recv_nowait(4)
+    raise AssertionError
+
+
+async def selected(window: wsock.Window) -> wsock.Socket:
+    """A socket whose peer says something and closes; notified as on Windows."""
+    near, far = await pair(wsock.Stack(notifications="windows"))
+    with far:
+        await far.send(b"last words")
+    near.async_select(window, WM_SOCKET, FD_READ | FD_CLOSE)
+    return near
+
+
+async def trap(say: Say) -> None:
+    """Close at once."""
+    async with wsock.Window() as window:
+        with await selected(window) as near:
+            read = await until_close(window, near)
+            say(f"FD_CLOSE after {read!r}: closed, the rest is lost")
+
+
+async def right(say: Say) -> None:
+    """Read what is left, then close."""
+    async with wsock.Window() as window:
+        with await selected(window) as near:
+            read = await until_close(window, near)
+            while data := near.recv_nowait(4):
+                read += data
+            say(f"FD_CLOSE, recv until b'': {read!r}")
