@@ -7,6 +7,8 @@ for Windows' way). The right handler is the same for both.
 
 from __future__ import annotations
 
+import trio
+
 import wsock
 from wsock.constants import FD_CLOSE, FD_READ
 
@@ -30,6 +32,8 @@ async def selected(window: wsock.Window) -> wsock.Socket:
     near, far = await pair(wsock.Stack(notifications="windows"))
     with far:
         await far.send(b"last words")
+    while not any(row.event == FD_CLOSE and row.condition for row in near.notifications()):
+        await trio.lowlevel.checkpoint()  # the close is under way
     near.async_select(window, WM_SOCKET, FD_READ | FD_CLOSE)
     return near
 
