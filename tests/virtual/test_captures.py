@@ -14,7 +14,7 @@ from wsock._filters import FilterSyntaxError
 from wsock.virtual.addresses import packed
 from wsock.virtual.capture.explain import OSI_LAYERS, explain
 from wsock.virtual.capture.fields import FIELDS, InitialNumbers, matcher
-from wsock.virtual.capture.ladder import Ladder
+from wsock.virtual.capture.ladder import Ladder, StateChange
 from wsock.virtual.capture.packet import CapturedPacket
 from wsock.virtual.network import Network
 from wsock.virtual.tcp.segment import ACK, SYN, build
@@ -269,3 +269,61 @@ def test_any_bytes_can_be_captured_drawn_explained_and_filtered(data: bytes, kin
     for field in FIELDS:
         assert matcher(field)(packet) in (True, False)
     assert packet.transport_checksum_good in (True, False, None)
+
+
+def test_explain_of_arp_fragments_and_empty_segments() -> None:
+    """Every kind of packet has its words."""
+    net, a, _, capture = question_and_answer()
+    assert "ARP: who has 192.0.2.2? tell 192.0.2.1" in capture.explain(1)
+    assert "ARP: 192.0.2.2 is at 02:00:00:00:00:02" in capture.explain(2)
+    a.udp.open().send(bytes(2000), packed("192.0.2.2"), 5000)
+    net.run_until_quiet()
+    later = capture.filter("ip.frag_offset > 0")[0]
+    assert later.name == "IP protocol 17 fragment at 1480"
+    assert "offset 1480" in capture.explain(later.number)
+    segment = build(packed("192.0.2.1"), packed("192.0.2.2"), 1, 2, 3, 4, SYN | ACK, 100)
+    data = ipv4.build(packed("192.0.2.1"), packed("192.0.2.2"), 6, segment)
+    text = explain(CapturedPacket(1, 0, "a.eth0", 101, data, outgoing=True))
+    assert "TCP 1 > 2, SYN-ACK, SEQ 3, ACK 4" in text
+    assert "no data, control information only" in text
+
+
+def test_explain_shows_bad_checksums_and_remarks() -> None:
+    """What is wrong is said."""
+    packet = CapturedPacket(
+        1, 0, "a.eth0", 101,
+        ipv4.build(packed("192.0.2.1"), packed("192.0.2.2"), 17, bytes(7) + b"\x01"),
+        outgoing=True,
+    )  # fmt: skip
+    packet.comments.append("dropped by rain")
+    text = explain(packet)
+    assert "checksum BAD" in text
+    assert text.endswith("remark: dropped by rain")
+
+
+def test_the_ladder_shows_announcements_own_packets_and_long_texts() -> None:
+    """Packets to everybody, to the host itself, and texts that do not fit on the arrow."""
+    net, a, _, capture = question_and_answer()
+    interface = a.interfaces["eth0"]
+    interface.announce()  # type: ignore[attr-defined]
+    net.run_until_quiet()
+    assert "(all)" in capture.ladder(last=1)
+    inside = net.capture(a.lo)
+    a.udp.open().send(b"x", packed("127.0.0.1"), 9)
+    net.run_until_quiet()
+    assert "(to itself)" in inside.ladder()
+    segment = build(
+        packed("192.0.2.1"), packed("192.0.2.2"), 65535, 65534, 2**32 - 1, 2**31, 0xFF, 65535,
+        data=bytes(1000),
+    )  # fmt: skip
+    data = ipv4.build(packed("192.0.2.1"), packed("192.0.2.2"), 6, segment)
+    packet = CapturedPacket(1, 0, "a.eth0", 101, data, outgoing=True)
+    line = Ladder([packet], lambda address: str(address[3]), relative=False).lines()[1]
+    assert "..." in line
+    assert "len=1000" in line
+
+
+def test_states_of_hosts_that_have_no_column_are_named() -> None:
+    """A state change beyond the drawn packets still has its line."""
+    change = StateChange(5, "elsewhere", "LISTEN")
+    assert Ladder([], str, [change]).lines()[1].endswith("elsewhere: LISTEN")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from talkers import Talker, dial, serve
 
 from wsock.virtual.addresses import packed
+from wsock.virtual.netstat import as_text
 from wsock.virtual.network import Network
 from wsock.virtual.probes import Ping
 from wsock.virtual.tcp import State
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wsock.virtual.capture import Capture
     from wsock.virtual.node import HostCore
 
@@ -288,3 +290,40 @@ def digest_of_a_faulty_run(seed: int) -> str:
 def test_j7_one_seed_one_digest() -> None:
     """D1, D8: the same seed gives the same bytes at the same times; another one does not."""
     assert digest_of_a_faulty_run(1) == digest_of_a_faulty_run(1) != digest_of_a_faulty_run(2)
+
+
+DIGEST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_exchange import digest_of_a_faulty_run
+print(digest_of_a_faulty_run(5))
+"""
+
+
+def test_j7_the_hash_seed_of_python_has_no_part_in_it() -> None:
+    """D1, D6: runs with different PYTHONHASHSEED give one digest."""
+    folder = str(Path(__file__).parent)
+    digests = set()
+    for hash_seed in ("0", "1", "77", "random"):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-c", DIGEST, folder]
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        digests.add(result.stdout)
+    assert len(digests) == 1
+
+
+def test_netstat_as_text_is_a_table() -> None:
+    """Columns line up; a host that is off has nothing."""
+    net, client, server, browser = web(b"")
+    net.run_until(lambda: "connected" in browser.events)
+    client.raw.open(1)
+    head, *lines = as_text(client.netstat()).splitlines()
+    assert head.split() == [
+        "proto", "local", "remote", "state", "unread", "unsent", "cwnd", "rto",
+    ]  # fmt: skip
+    assert lines[0].split()[3] == "ESTABLISHED"
+    assert lines[1].split()[0] == "raw"
+    server.crash()
+    assert server.netstat() == []

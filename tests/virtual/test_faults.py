@@ -10,7 +10,7 @@ from wsock._filters import FilterSyntaxError
 from wsock.virtual.addresses import packed
 from wsock.virtual.layers import LocalError
 from wsock.virtual.network import Network
-from wsock.virtual.wire import ipv4, udp
+from wsock.virtual.wire import icmp, ipv4, udp
 
 if TYPE_CHECKING:
     from wsock.virtual.node import HostCore
@@ -457,3 +457,67 @@ def test_a_bad_condition_changes_nothing() -> None:
     stream = Stream(net, a, b)
     stream.send(3)
     assert stream.arrived() == [0, 1, 2]
+
+
+def test_partition_between_a_host_and_a_segment_is_its_port() -> None:
+    """A host and a medium: the host's own port there, its other links go on."""
+    net = Network()
+    lan = net.segment("lan", "192.0.2.0/24")
+    a, b, c = net.host("a", lan), net.host("b", lan), net.host("c")
+    net.link(a, c)
+    on_lan, on_link = Stream(net, a, b), Stream(net, a, c)
+    back = Stream(net, b, a)
+    with net.partition(a, lan):
+        for stream in (on_lan, on_link, back):
+            stream.send()
+        assert [stream.arrived() for stream in (on_lan, on_link, back)] == [[], [0], []]
+
+
+def test_conditions_of_one_host_hold_both_ways() -> None:
+    """``net.loss(p, host)``: what leaves it and what comes to it, on every link of it."""
+    net, (a, b, c) = lan()
+    streams = [Stream(net, a, b), Stream(net, b, a), Stream(net, b, c)]
+    with net.loss(1.0, a):
+        for stream in streams:
+            stream.send()
+        assert [stream.arrived() for stream in streams] == [[], [], [0]]
+    with net.loss(1.0, a, net.media["lan"], both=False):
+        for stream in streams:
+            stream.send()
+        assert [stream.arrived() for stream in streams] == [[], [1], [1]]
+
+
+def test_holds_end_one_by_one() -> None:
+    """What another hold keeps stays."""
+    net, (a, b, c) = lan()
+    ab, ac = Stream(net, a, b), Stream(net, a, c)
+    net.hold(a, b)
+    net.hold(a, c)
+    ab.send()
+    ac.send()
+    net.release(a, b)
+    assert (ab.arrived(), ac.arrived()) == ([0], [])
+    assert len(net.held) == 1
+    net.release()
+    assert ac.arrived() == [0]
+
+
+def test_a_rejected_icmp_error_is_not_answered_by_another() -> None:
+    """RFC 1122 section 3.2.2 holds for the fault's own answers too."""
+    net, (a, b, _) = lan()
+    capture = net.capture(b)
+    with net.isolate(a, reject=True):
+        quoted = ipv4.build(packed("192.0.2.1"), packed("192.0.2.2"), 17, bytes(8))
+        error = icmp.build(icmp.UNREACHABLE, 1, 0, quoted)
+        b.ipv4.send(1, None, packed("192.0.2.1"), error)
+        net.run_until_quiet()
+    assert [packet.outgoing for packet in capture.packets] == [True]
+
+
+def test_faults_say_what_they_are() -> None:
+    """The text of a fault names the verb and the places."""
+    net, (a, b, _) = lan()
+    with net.loss(0.5, [a, b], "c") as fault:
+        assert repr(fault) == "<Fault loss 0.5 {a, b} c>"
+    assert repr(fault) == "<Fault loss 0.5 {a, b} c, ended>"
+    fault.end()

@@ -181,3 +181,28 @@ def test_a_router_without_mtu_in_its_3_4_makes_us_try_the_next_likely_one() -> N
     a.interfaces["eth0"].deliver(error)
     net.run_until_quiet()
     assert a.ipv4.route(B).mtu == 1006  # type: ignore[union-attr]
+
+
+def test_redirects_and_unknown_types_are_counted_and_change_nothing() -> None:
+    """A redirect is a way to steal traffic; routes here change by hand only."""
+    net, a, _ = linked()
+    quoted = ipv4.build(A, B, 17, udp.build(A, 1, B, 2, b""))
+    before = a.ipv4.route(B)
+    for message in (icmp.build(icmp.REDIRECT, 1, 0x0A0000FE, quoted), icmp.build(13, 0, 0, b"")):
+        a.interfaces["eth0"].deliver(ipv4.build(B, A, 1, message))
+    net.run_until_quiet()
+    assert a.ipv4.route(B) == before
+    assert a.counters["icmp redirect ignored"] == a.counters["icmp type unknown"] == 1
+
+
+def test_a_parameter_problem_tells_its_pointer() -> None:
+    """ICMP 12: the offset of the byte that is wrong reaches the raw socket."""
+    net, a, _ = linked()
+    told: list[tuple[int, int]] = []
+    raw = a.raw.open(17)
+    raw.on_icmp_error = lambda error: told.append((error.type, error.extra))
+    quoted = ipv4.build(A, B, 17, udp.build(A, 1, B, 2, b""))
+    message = icmp.build(icmp.PARAMETER_PROBLEM, 0, 21 << 24, quoted)
+    a.interfaces["eth0"].deliver(ipv4.build(B, A, 1, message))
+    net.run_until_quiet()
+    assert told == [(12, 21)]

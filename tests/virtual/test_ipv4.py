@@ -505,3 +505,26 @@ def test_reassembly_timeout_is_the_profiles() -> None:
     net.run_for(30.1)
     assert b.counters["ip reassembly timed out"] == 1
     assert net.scheduler.now == int(30.1 * NANOSECONDS)
+
+
+@pytest.mark.parametrize("later_first", [True, False])
+def test_ip5_fragments_that_contradict_the_length_drop_the_packet(later_first: bool) -> None:
+    """IP5: a fragment behind the last one, or a second last one elsewhere."""
+    _, _, b = linked()
+
+    def piece(offset: int, *, more: bool) -> bytes:
+        flags = offset // 8 | (ipv4.MORE_FRAGMENTS if more else 0)
+        return ipv4.build(HERE, THERE, PROTOCOL, bytes(8), identification=3, flags_offset=flags)
+
+    pieces = [piece(8, more=False), piece(16, more=True)]
+    for data in [*(reversed(pieces) if later_first else pieces), piece(0, more=True)]:
+        b.interfaces["eth0"].deliver(data)
+    assert note(b).packets == []
+    assert b.counters["ip fragments overlap"] == 2
+
+
+def test_an_mtu_that_cannot_carry_eight_bytes_makes_no_fragments() -> None:
+    """RFC 791: 68 is the least; below, there is nothing to send."""
+    whole = parsed(ipv4.build(HERE, THERE, PROTOCOL, bytes(100), options=bytes(40)))
+    assert ipv4.fragments(whole, 66) == []
+    assert "10.0.0.1 > 10.0.0.2 protocol 253" in repr(whole)

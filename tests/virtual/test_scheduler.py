@@ -145,3 +145,27 @@ def test_seconds_and_nanoseconds_are_inverse() -> None:
     """People write seconds, the scheduler counts nanoseconds."""
     assert nanoseconds(1.5) == 1_500_000_000
     assert seconds(nanoseconds(0.000_012)) == 0.000_012
+
+
+def test_a_timer_set_again_while_its_host_is_paused_keeps_the_later_deadline() -> None:
+    """What came due during the pause and was moved on meanwhile fires at its new time."""
+    base = Scheduler()
+    clock, fired = HostClock(base), []
+    timer = clock.call_at(10, RANK_TIMER, Owner("a"), lambda: fired.append(clock.now))
+    clock.pause()
+    base.run_due(20)
+    timer.set(50)
+    clock.resume()
+    assert fired == []
+    base.run_due(100)
+    assert fired == [50]
+
+
+def test_reprs_tell_the_state() -> None:
+    """Times in seconds, stopped or running."""
+    scheduler = Scheduler()
+    timer = scheduler.call_at(1_500_000_000, RANK_TIMER, Owner("a"), lambda: None)
+    assert repr(timer) == "<Timer of a at 1.500000000 s>"
+    timer.stop()
+    assert repr(timer) == "<Timer of a stopped>"
+    assert repr(scheduler) == "<Scheduler at 0.000000000 s, 1 entries>"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from wsock.virtual.addresses import packed
 from wsock.virtual.layers import LocalError
 from wsock.virtual.network import Network
-from wsock.virtual.wire import ipv4, udp
+from wsock.virtual.profile import TcpProfile
+from wsock.virtual.wire import icmp, ipv4, udp
 from wsock.virtual.wire.malformed import Malformed
 
 if TYPE_CHECKING:
@@ -335,3 +336,87 @@ def test_dscp_and_ttl_of_a_socket_are_on_its_packets() -> None:
     endpoint.send(b"x", B, 9)
     net.run_until_quiet()
     assert len(cap.filter("ip.dsfield.dscp == 46 && ip.ttl == 7")) == 1
+
+
+def test_sends_that_cannot_be_are_refused_at_once() -> None:
+    """No peer, port 0, no route, no address for a join."""
+    net, (a, _) = hosts()
+    alone = net.host("alone").udp.open()
+    endpoint = a.udp.open()
+    far = packed("203.0.113.1")
+    assert endpoint.send(b"x") is LocalError.EDESTADDRREQ
+    assert endpoint.send(b"x", B, 0) is LocalError.EINVAL
+    assert endpoint.send(b"x", far, 9) is LocalError.ENETUNREACH
+    assert endpoint.connect(far, 9) is LocalError.ENETUNREACH
+    assert endpoint.connect(packed("192.0.2.255"), 9) is LocalError.EACCES
+    assert alone.join(packed("239.1.1.1")) is LocalError.ENETUNREACH
+    assert endpoint.leave(A) is LocalError.EINVAL
+
+
+def test_no_ephemeral_port_is_an_error_of_the_call() -> None:
+    """Connect and send bind by themselves, and say so when they cannot."""
+    net = Network()
+    a = net.host("a", profile=TcpProfile(name="tiny", ephemeral_ports=(5000, 5000)))
+    bound(a, 5000)
+    endpoint = a.udp.open()
+    assert endpoint.connect(packed("127.0.0.1"), 9) is LocalError.EADDRINUSE
+    assert endpoint.send(b"x", packed("127.0.0.1"), 9) is LocalError.EADDRINUSE
+
+
+def test_an_error_between_send_and_flush_is_told_to_the_socket() -> None:
+    """The route went away inside the instant: a connected socket learns."""
+    net, (a, _) = hosts()
+    endpoint = a.udp.open()
+    endpoint.connect(B, 9)
+    assert endpoint.send(b"x") is None
+    assert a.routes.remove(int.from_bytes(packed("192.0.2.0"), "big"), 24)
+    assert not a.routes.remove(0, 0)
+    net.run_until_quiet()
+    assert endpoint.take_error() is LocalError.ENETUNREACH
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "error"),
+    [
+        (3, 0, LocalError.ENETUNREACH), (3, 13, LocalError.EHOSTUNREACH),
+        (11, 0, LocalError.EHOSTUNREACH), (12, 0, LocalError.EPROTO), (4, 0, None),
+    ],
+)  # fmt: skip
+def test_icmp_errors_have_their_errno(kind: int, code: int, error: LocalError | None) -> None:
+    """RFC 1122 section 4.1.3.3; source quench means nothing (RFC 6633)."""
+    net, (a, _) = hosts()
+    endpoint = bound(a, 1000)
+    other = bound(a, 1001)
+    endpoint.connect(B, 9)
+    quoted = ipv4.build(A, B, 17, udp.build(A, 1000, B, 9, b"x"))
+    a.ipv4.receive(ipv4.build(B, A, 1, icmp.build(kind, code, 0, quoted)), a.interfaces["eth0"])
+    net.run_until_quiet()
+    assert endpoint.take_error() is error
+    assert other.take_error() is None
+
+
+def test_a_broadcast_is_not_for_those_bound_to_one_address_or_another_peer() -> None:
+    """As on Linux: bound to a unicast address it hears no broadcast."""
+    net, (a, b) = hosts()
+    exact = bound(b, 53, "192.0.2.2", reuse=True)
+    connected = bound(b, 53, reuse=True)
+    connected.connect(A, 999)
+    connected.local = packed("0.0.0.0")
+    wild = bound(b, 53, reuse=True)
+    sender = a.udp.open()
+    sender.broadcast = True
+    sender.send(b"x", packed("255.255.255.255"), 53)
+    net.run_until_quiet()
+    assert [e.waiting for e in (exact, connected, wild)] == [0, 0, 1]
+
+
+def test_closing_twice_is_no_error_and_sends_what_was_accepted() -> None:
+    """close gives the port back at once; the outbox still leaves."""
+    net, (a, b) = hosts()
+    receiver, sender = bound(b, 53), bound(a, 1000)
+    sender.send(b"last words", B, 53)
+    sender.close()
+    sender.close()
+    net.run_until_quiet()
+    assert received(receiver) == [b"last words"]
+    assert "1000" in repr(sender)

@@ -55,6 +55,8 @@ class Fault:
         self._undo = undo
         self.text = text
         self.active = True
+        #: called after the fault has ended.
+        self.on_end: Callable[[], object] | None = None
         network.faults.append(self)
         network.note("faults", f"begin: {text}")
 
@@ -65,6 +67,8 @@ class Fault:
             self._network.faults.remove(self)
             self._undo()
             self._network.note("faults", f"end: {self.text}")
+            if self.on_end is not None:
+                self.on_end()
 
     def __enter__(self) -> Self:
         return self
@@ -131,19 +135,16 @@ class Faults(Places):
             return gates[-1]
 
         fault = self._gated(f"hold {place_text(a)} {place_text(b)}".rstrip(), a, b, both, make)
-        undo = fault._undo
-
-        def let_go() -> None:
-            undo()
-            own = {id(kept) for gate in gates for kept in gate.own}
-            going = [kept for kept in self.held if id(kept) in own]
-            self.held[:] = [kept for kept in self.held if id(kept) not in own]
-            for kept in going:
-                kept.sender.carry(kept.packet.data, (kept.receiver,))
-
-        fault._undo = let_go
+        fault.on_end = lambda: self._let_go(gates)
         self._holds.append((fault, place_key(a, b)))
         return fault
+
+    def _let_go(self, gates: list[HoldGate]) -> None:
+        going = [kept for kept in self.held if any(kept in gate.own for gate in gates)]
+        for kept in going:
+            self.held.remove(kept)
+        for kept in going:
+            kept.sender.carry(kept.packet.data, (kept.receiver,))
 
     def release(self, a: Place = None, b: Place = None, *, drop: Match | None = None) -> None:
         """End the holds between ``a`` and ``b`` (all without names).
@@ -151,7 +152,7 @@ class Faults(Places):
         Args:
           a: as it was given to :meth:`hold`.
           b: likewise.
-          drop: packets that match are thrown away instead of going on.
+          drop: held packets that match, of any hold, are thrown away instead of going on.
         """
         if drop is not None:
             test = matcher(drop)
