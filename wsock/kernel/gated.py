@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import socket as std
 from typing import Any
 
@@ -28,7 +29,9 @@ class GatedStream(KernelStream):
         except BlockingIOError:
             self._emptied(flags)
             raise
-        if data and not flags and (len(data) < max_bytes or not self.available()):
+        if not data and max_bytes > 0:
+            self._check_end()
+        elif not flags and (len(data) < max_bytes or not self.available()):
             self._emptied(flags)
         return data
 
@@ -39,9 +42,18 @@ class GatedStream(KernelStream):
         except BlockingIOError:
             self._emptied(flags)
             raise
-        if count and not flags and (count < (max_bytes or len(buffer)) or not self.available()):
+        room = max_bytes or len(buffer)
+        if not count and room:
+            self._check_end()
+        elif not flags and (count < room or not self.available()):
             self._emptied(flags)
         return count
+
+    def _check_end(self) -> None:
+        """Raise the reset behind a release: recv itself goes on saying 0, and no wait is armed."""
+        number = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
 
     def _emptied(self, flags: int) -> None:
         if self.reactor is not None and not flags & (std.MSG_OOB | std.MSG_PEEK):

@@ -39,6 +39,7 @@ __all__ = ["KernelStream"]
 MOVING: Final = 0
 CONNECTING: Final = 1
 ENDING: Final = 2  # closed above, the rest goes out
+DEAF: Final = 3  # receiving is shut down: what still comes resets the connection
 
 _USUAL: Final = ~(IN | OUT)
 _CONNECT_ENDED: Final = OUT | ERR | HUP
@@ -63,6 +64,7 @@ class KernelStream(KernelFile):
         "blocked",
         "bound",
         "connect_failed",
+        "failed_with",
         "phase",
         "release_seen",
         "shut_pending",
@@ -88,6 +90,8 @@ class KernelStream(KernelFile):
         self.release_seen = False
         self.urgent = False
         self.connect_failed = False
+        #: What a look of the fallback engine learnt: asking the kernel clears its error.
+        self.failed_with = 0
         #: Family, host and port in the table of bindings, while this file holds them.
         self.bound: tuple[int, bytes, int] | None = None
 
@@ -120,6 +124,10 @@ class KernelStream(KernelFile):
             port = addresses.port_of(self.family, taken)
             bindings.claim(id(self), self.family, host, port, reuse=reuse, exclusive=exclusive)
             self.bound = (self.family, host, port)
+            # Only now: asked before bind(0) the kernel might choose a port that another one holds.
+            # Without it TIME-WAIT would keep the port from the next socket, whatever that asks for.
+            with system_errors():
+                self.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
         return taken
 
     def _forget_binding(self) -> None:
@@ -204,7 +212,8 @@ class KernelStream(KernelFile):
             data = std.SocketType.recv(self, 1, std.MSG_PEEK)
         except BlockingIOError:
             return 0
-        except OSError:
+        except OSError as error:
+            self.failed_with = error.errno or 0
             return IN | ERR | HUP
         return IN if data else IN | RDHUP
 
@@ -226,13 +235,20 @@ class KernelStream(KernelFile):
         if self.phase == ENDING:
             self._ready_at_the_end(events)
             return
+        self._ready_unusual(events)
+
+    def _ready_unusual(self, events: int) -> None:
+        """Something is there beside data and room: urgent data, an end, an error."""
         number = 0
         if events & ERR:
-            number = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
+            number = self.failed_with or self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
         if events & PRI and self.connection is not None:
             self.urgent = True
             self.connection.indicate_expedited()
         if events & IN and self.connection is not None and self.available():
+            if self.phase == DEAF:
+                self._refuse_data()
+                return
             self.connection.indicate()
         if number:
             self._aborted(status_from_errno(number))
@@ -270,11 +286,21 @@ class KernelStream(KernelFile):
         return ioctl is not None and any(ioctl(self, _SIOCATMARK, bytes(4)))
 
     def stop_receive(self) -> None:
-        """Receive no more: what comes is thrown away by the kernel, or reset."""
-        try:
-            self.shutdown(std.SHUT_RD)
-        except OSError:  # the peer is gone already
-            return
+        """Receive no more: data that waits, or still comes, resets the connection.
+
+        That is Winsock's rule. The kernel's own SHUT_RD keeps accepting data that nobody will read,
+        and looks like the peer's release to epoll: so it is not asked.
+        """
+        if self.phase == MOVING:
+            self.phase = DEAF
+            if self.available():
+                self._refuse_data()
+            elif self.reactor is not None:
+                self.reactor.want_read(self)
+
+    def _refuse_data(self) -> None:
+        self.reset()
+        self._aborted(Status.CONNECTION_ABORTED)
 
     # Sending
 
