@@ -40,9 +40,8 @@ def reason_to_skip() -> str:
         return "needs Linux and the ip command"
     if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
         return "needs root and /dev/net/tun"
-    try_out = subprocess.run(
-        [IP, "netns", "add", f"wsock-probe-{os.getpid()}"], capture_output=True, check=False
-    )
+    probe = f"wsock-probe-{os.getpid()}"
+    try_out = subprocess.run([IP, "netns", "add", probe], capture_output=True, check=False)
     if try_out.returncode:
         return "cannot make network namespaces"
     subprocess.run([IP, "netns", "del", probe], check=True)
