@@ -99,6 +99,12 @@ class DatagramEndpoint(Endpoint):
         if not self.host.device.provider.eager:
             self.file.begin()
 
+    def bind_failure(self, status: Status) -> errors.WSAError:
+        """A port in use that this socket would share, but its holder would not, is WSAEACCES."""
+        if status == Status.ADDRESS_ALREADY_EXISTS and self.reuse:
+            status = Status.ACCESS_DENIED
+        return super().bind_failure(status)
+
     def peer_address(self) -> bytes:
         """Return the packed address of the fixed peer, ``b""`` for none."""
         return self.peer
