@@ -22,7 +22,7 @@ from wsock.win32._border import (
     Option,
 )
 from wsock.win32._buffers import number, store, target, view
-from wsock.win32._calls import socket_of, winsock_call
+from wsock.win32._calls import keeping_last_error, socket_of, winsock_call
 from wsock.win32.constants import (
     FIONBIO,
     FIONREAD,
@@ -85,7 +85,7 @@ def _linger(raw: Any) -> tuple[int, int]:
     return int(found.l_onoff), int(found.l_linger)
 
 
-@winsock_call
+@keeping_last_error
 def getsockopt(s: int, level: int, optname: int, optval: Any, optlen: Any = None) -> int:
     """int getsockopt(SOCKET s, int level, int optname, char *optval, int *optlen).
 

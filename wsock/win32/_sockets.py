@@ -19,6 +19,7 @@ from wsock.win32._calls import (
     attempt,
     check_started,
     failed,
+    keeping_last_error,
     look_first,
     socket_of,
     winsock_call,
@@ -58,6 +59,7 @@ def socket(af: int, type: int, protocol: int) -> int:  # noqa: A002
     except errors.WSAError as error:
         failed(error)
         return INVALID_SOCKET
+    current().last_error = 0
     return _with_handle(made)
 
 
@@ -193,7 +195,7 @@ def _identity(address: Any) -> WSABUF:
 # -------------------------------------------------------------------------------------- connect
 
 
-@winsock_call
+@keeping_last_error
 def connect(s: int, name: Any, namelen: Any = None) -> int:
     """int connect(SOCKET s, const sockaddr *name, int namelen).
 
@@ -277,7 +279,7 @@ def shutdown(s: int, how: int) -> int:
     return 0
 
 
-@winsock_call
+@keeping_last_error
 def closesocket(s: int) -> int:
     """int closesocket(SOCKET s).
 

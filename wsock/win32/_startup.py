@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from wsock.win32._buffers import target
-from wsock.win32._calls import check_started, winsock_call
+from wsock.win32._calls import check_started, keeping_last_error
 from wsock.win32._threads import current
 from wsock.win32.constants import WSAEFAULT, WSAVERNOTSUPPORTED
 from wsock.win32.macros import HIBYTE, LOBYTE, MAKEWORD
@@ -46,7 +46,7 @@ def WSAStartup(wVersionRequested: int, lpWSAData: Any) -> int:
     return 0
 
 
-@winsock_call
+@keeping_last_error
 def WSACleanup() -> int:
     """int WSACleanup(void): the last one closes all sockets; WSANOTINITIALISED if there is none."""
     check_started()

@@ -9,7 +9,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
+
+import trio
 
 from wsock import errors
 from wsock.tdi import addresses
@@ -18,6 +21,7 @@ from wsock.win32._addresses import address_of, fill, room_for
 from wsock.win32._border import (
     RECEIVE_TIMEOUT,
     SEND_TIMEOUT,
+    SOL_SOCKET,
     STREAM,
     WAIT_ALL,
     WINDOWS_FAMILIES,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wsock._socket import Socket
+    from wsock.win32._threads import Thread
     from wsock.win32.types import WSABUF
 
 _SENDING_REST = 4  # SocketControl's mark: closing now drops what this send has not delivered
@@ -58,18 +63,21 @@ def recv(s: int, buf: Any, len: int, flags: int) -> int:  # noqa: A002
             sock = socket_of(s)
         endpoint = sock._endpoint
         if flags or len <= 0 or endpoint.type != STREAM:
-            return _receive(sock, buf, len, flags, None)
+            count: int = _receive(sock, buf, len, flags, None)
+            thread.last_error = 0
+            return count
         if endpoint.mask & endpoint.armed & FD_READ:
             _reactor.turn()
         room = memoryview(buf)
         if room.format != "B" or room.nbytes != len:
             room = room.cast("B")[:len]
         try:
-            count: int = endpoint.recv_into(room)
+            count = endpoint.recv_into(room)
         except errors.WSAEWOULDBLOCK:
             count = attempt(sock, "recv", RECEIVE_TIMEOUT, endpoint.recv_into, room)
     except errors.WSAError as error:
         return failed(error)
+    thread.last_error = 0
     thread.calls_left -= 1
     if not thread.calls_left:
         _threads.pass_scheduler()
@@ -93,7 +101,9 @@ def recvfrom(
         count = _receive(socket_of(s), buf, len, flags, (from_, fromlen))
     except errors.WSAError as error:
         return failed(error)
-    _threads.succeeded(current())
+    thread = current()
+    thread.last_error = 0
+    _threads.succeeded(thread)
     return count
 
 
@@ -242,13 +252,14 @@ def send(s: int, buf: Any, len: int, flags: int) -> int:  # noqa: A002
         endpoint = sock._endpoint
         data = buf if buf.__class__ is bytes and buf.__len__() == len else _bytes(buf, len)
         if flags or endpoint.type != STREAM or not endpoint.nonblocking:
-            return _send(sock, data, flags, b"")
+            return _send(thread, sock, data, flags, b"")
         try:
             endpoint.send(data)
         except errors.WSAEWOULDBLOCK:
             attempt(sock, "send", SEND_TIMEOUT, endpoint.send, data, send=True)
     except errors.WSAError as error:
         return failed(error)
+    thread.last_error = 0
     thread.calls_left -= 1
     if not thread.calls_left:
         _threads.pass_scheduler()
@@ -276,7 +287,7 @@ def sendto(
     An unbound datagram socket is bound first. On a connected stream the address is ignored.
     """
     try:
-        sock = socket_of(s)
+        thread, sock = current(), socket_of(s)
         data = _bytes(buf, len)
         remote = b""
         if sock.type != STREAM and target(to) is not None:
@@ -284,12 +295,12 @@ def sendto(
             if family != WINDOWS_FAMILIES[sock.family]:
                 raise errors.WSAEAFNOSUPPORT("sendto", sock.state, f"address family {family}")
             remote = sock._endpoint.packed("sendto", address)
-        return _send(sock, data, flags, remote)
+        return _send(thread, sock, data, flags, remote)
     except errors.WSAError as error:
         return failed(error)
 
 
-def _send(sock: Socket, data: bytes, flags: int, remote: bytes) -> int:
+def _send(thread: Thread, sock: Socket, data: bytes, flags: int, remote: bytes) -> int:
     """Any sending call, by the socket's mode."""
     here = message_flags(flags)
     endpoint = sock._endpoint
@@ -300,21 +311,29 @@ def _send(sock: Socket, data: bytes, flags: int, remote: bytes) -> int:
     count: int = attempt(sock, "send", SEND_TIMEOUT, *args, send=True)
     if not endpoint.nonblocking and endpoint.unsent > endpoint.send_limit:
         _threads.wait(_delivered, sock)
-    _threads.succeeded(current())
+    thread.last_error = 0
+    _threads.succeeded(thread)
     return count
 
 
 async def _delivered(sock: Socket) -> None:
-    """The second half of a blocking send: until all of it is with the system."""
+    """The second half of a blocking send: until all of it is with the system.
+
+    When SO_SNDTIMEO is over the rest still goes out; how much did, the program cannot know.
+    """
     endpoint = sock._endpoint
+    limit = endpoint.option(SOL_SOCKET, SEND_TIMEOUT) / 1000
     sock._busy |= _SENDING_REST
     try:
-        while endpoint.unsent > endpoint.send_limit:
-            await sock.wait_turn("send", send=True)
-            if endpoint.reset_code:
-                raise errors.error_class(endpoint.reset_code)("send", endpoint.state)
+        with trio.move_on_after(limit or math.inf) as scope:
+            while endpoint.unsent > endpoint.send_limit:
+                await sock.wait_turn("send", send=True)
+                if endpoint.reset_code:
+                    raise errors.error_class(endpoint.reset_code)("send", endpoint.state)
     finally:
         sock._busy &= ~_SENDING_REST
+    if scope.cancelled_caught:
+        raise errors.WSAETIMEDOUT("send", endpoint.state)
 
 
 def WSASend(
