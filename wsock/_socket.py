@@ -204,7 +204,7 @@ class Socket(SocketControl):
         endpoint = self._endpoint
         if flags or endpoint.type != _STREAM or endpoint.timed:
             return await self._receive_carefully(max_bytes, flags)
-        if endpoint.readable:
+        if endpoint.readable or endpoint.attention or max_bytes <= 0:
             await checkpoint_if_cancelled()
             try:
                 data: bytes = endpoint.recv(max_bytes)
