@@ -1,11 +1,12 @@
 # Own bindings: Windows' rules about sharing an address, where this system has others.
 #
-# Rule 1: the table is process-wide and locked: one process is one host as far as its own sockets go.
-#         It is emptied in a forked child. What other processes hold is judged by the kernel.
+# Rule 1: the table is process-wide and locked: one process is one host as far as its own sockets
+#         go. It is emptied in a forked child. What other processes hold is judged by the kernel.
 # Rule 2: TCP on POSIX alone. Linux needs SO_REUSEADDR underneath to get past TIME-WAIT, and with it
 #         lets two sockets bind before either listens; so the refusal must come from here.
 #
-# Source: "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE" (learn.microsoft.com); winsock 10; ruling A10.
+# Source: "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE" (learn.microsoft.com); winsock 10; ruling
+# A10.
 """The process-wide table of local addresses that our stream sockets hold."""
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 #
 # Rule 1: a datagram socket is empty only after EWOULDBLOCK; a peek tells, FIONREAD cannot see an
 #         empty datagram.
-# Rule 2: a port unreachable that came back must not make the next sendto, to somebody else, fail: the
-#         error queue is emptied, the datagram sent again, the error kept for the next receive
+# Rule 2: a port unreachable that came back must not make the next sendto, to somebody else, fail:
+#         the error queue is emptied, the datagram sent again, the error kept for the next receive
 #         (ruling B19). EPOLLERR stays until the queue is read.
 #
 # Sources: ip(7) and ipv6(7) on IP_RECVERR; recvmsg(2).

@@ -21,14 +21,14 @@ import socket as std
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from ..tdi import Status, StatusError, addresses, status_from_errno
+from ..tdi import StatusError, UnsupportedRequests, addresses, status_from_errno
 from .bits import IN
 from .reactor import current_reactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..tdi import AddressObject, BytesLike, ConnectionObject
+    from ..tdi import AddressObject, ConnectionObject
     from .provider import KernelProvider
     from .reactor import Reactor
 
@@ -60,7 +60,7 @@ class system_errors:
             raise StatusError(status_from_errno(error.errno or 0)) from None
 
 
-class KernelFile(std.SocketType):
+class KernelFile(UnsupportedRequests, std.SocketType):
     """A nonblocking socket of the machine, and where it belongs."""
 
     __slots__ = ("address", "connection", "provider", "reactor", "recorded")
@@ -158,10 +158,6 @@ class KernelFile(std.SocketType):
         """Whether the socket listens."""
         return bool(self.getsockopt(std.SOL_SOCKET, std.SO_ACCEPTCONN))
 
-    def as_listener(self) -> KernelFile:
-        """Return the listening file for a socket that listens already."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
     # Data that waits
 
     def available(self) -> int:
@@ -177,14 +173,6 @@ class KernelFile(std.SocketType):
             return len(self.recv(65536, std.MSG_PEEK))
         except OSError:
             return 0
-
-    def has_datagram(self) -> bool:
-        """Only datagram files have any."""
-        return False
-
-    def at_mark(self) -> bool:
-        """Whether the read position is at the urgent mark."""
-        return False
 
     def watch_urgent(self, *, on: bool) -> None:
         """Have urgent data reported, where the reactor must look for it itself."""
@@ -233,69 +221,6 @@ class KernelFile(std.SocketType):
     def _forget_binding(self) -> None:
         """Only stream files are in the table of bindings."""
 
-    # Requests of other types of files: asked here, they are faults
-
-    def start_listen(self, backlog: int) -> KernelFile:
-        """Only streams listen."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def start_connect(self, remote: bytes) -> None:
-        """Only streams connect."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
     def begin(self) -> None:
         """Report from now on."""
         self.register()
-
-    def offer_next(self) -> None:
-        """Only listeners offer."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def transmit(self, data: BytesLike, flags: int) -> int:
-        """Only streams transmit."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def queue(self, data: BytesLike) -> int:
-        """Only streams transmit."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def has_room(self) -> bool:
-        """No write was refused since the last edge."""
-        return True
-
-    def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
-        """Only datagram files send datagrams."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, bool, bytes]:
-        """Only datagram files receive datagrams."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def set_peer(self, remote: bytes) -> None:
-        """Only datagram files have a fixed peer."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def stop_receive(self) -> None:
-        """Only streams are told."""
-
-    def start_disconnect(self, flags: int, *, final: bool, timeout: float | None) -> None:
-        """Only streams disconnect."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    def finish_release(self, timeout: float | None) -> None:
-        """Only streams release."""
-
-    def drop_rest(self) -> None:
-        """Only streams keep a rest."""
-
-    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
-        """Only streams and datagram files bind."""
-        raise StatusError(Status.INVALID_DEVICE_REQUEST)
-
-    # Eager providers only
-
-    def resume_receive(self, capacity: int) -> None:
-        """Nothing is ever refused here: the kernel keeps what nobody reads."""
-
-    def flush_receive(self) -> None:
-        """No TDI_RECEIVE is ever outstanding here."""

@@ -3,8 +3,8 @@
 #   tdi              addresses, connections         verbs and events
 # > kernel           the machine's sockets          THIS FILE: makes files
 #
-# Rule 1: it knows tdi and nothing above. Which engine reports readiness is fixed when the provider is
-#         made; files of both engines behave alike.
+# Rule 1: it knows tdi and nothing above. Which engine reports readiness is fixed when the provider
+#         is made; files of both engines behave alike.
 """The kernel provider."""
 
 from __future__ import annotations

@@ -12,11 +12,12 @@
 #         wakes, and returns.
 # Rule 2: an error while serving one file fails that file; nothing leaves the task (ruling A1: what
 #         leaves a system task ends the program).
-# Rule 3: unregister, then close, always. An epoll entry belongs to the open file, not to the number:
+# Rule 3: unregister, then close, always. An epoll entry belongs to the open file, not to the
+#         number:
 #         closed here while a copy lives elsewhere, the old connection's data would be reported
 #         under the number of the next socket (ruling A4, measured).
-# Rule 4: in a forked child every reactor of the parent is dead: close() closes and touches no epoll,
-#         for unregistering there would deafen the parent.
+# Rule 4: in a forked child every reactor of the parent is dead: close() closes and touches no
+#         epoll, for unregistering there would deafen the parent.
 # Rule 5: the reactor lives from the first socket to the end of the run, then drains what programs
 #         had been promised: bytes accepted by send and not yet with the system.
 #

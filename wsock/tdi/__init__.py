@@ -37,6 +37,7 @@ from .trace import (
     detach,
     trace_objects,
 )
+from .unsupported import UnsupportedRequests
 
 __all__ = [
     "HANDLER_ORDER",
@@ -58,6 +59,7 @@ __all__ = [
     "TracedConnectionObject",
     "Tracer",
     "TransportFile",
+    "UnsupportedRequests",
     "addresses",
     "attach",
     "detach",

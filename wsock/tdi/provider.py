@@ -167,12 +167,17 @@ class TransportFile(Protocol):
 class Provider(Protocol):
     """A transport: the machine's sockets, or the virtual network's TCP/IP of one host."""
 
-    #: Bytes shown with a receive indication at most (one full segment; NOTES R5).
-    lookahead: int
-    #: Whether data is pushed at indications (virtual network) or fetched by ``recv`` (kernel).
-    eager: bool
-    #: Whether a closed connection keeps its object until the peer's release (NOTES R8, ruling A2).
-    waits_for_release: bool
+    @property
+    def lookahead(self) -> int:
+        """Bytes shown with a receive indication at most (one full segment; NOTES R5)."""
+
+    @property
+    def eager(self) -> bool:
+        """Whether data is pushed at indications (virtual network) or fetched by ``recv``."""
+
+    @property
+    def waits_for_release(self) -> bool:
+        """Whether a closed connection keeps its object until the peer's release (R8, A2)."""
 
     def open(self, family: int, type: int, proto: int) -> TransportFile:  # noqa: A002
         """Make the provider's half of a new socket.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from wsock.tdi import Status, StatusError
 from wsock.virtual.scheduler import RANK_TIMER, Owner
 from wsock.virtual.tdi_datagram import VirtualDatagram
+from wsock.virtual.tdi_raw import VirtualRaw
 from wsock.virtual.tdi_stream import VirtualStream
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from wsock.virtual.node import HostCore
     from wsock.virtual.scheduler import Timer
+
+VirtualFile = VirtualStream | VirtualDatagram | VirtualRaw
 
 #: Numbers that stand for descriptors: far from any that a program of this machine has.
 FIRST_DESCRIPTOR: Final = 1 << 30
@@ -51,15 +54,16 @@ class VirtualProvider:
         self._next_descriptor += 1
         return self._next_descriptor
 
-    def open(self, family: int, type: int, proto: int) -> VirtualStream | VirtualDatagram:  # noqa: A002
-        """Make a file; a virtual host speaks IPv4, TCP and UDP."""
-        del proto
+    def open(self, family: int, type: int, proto: int) -> VirtualFile:  # noqa: A002
+        """Make a file; a virtual host speaks IPv4, TCP and UDP, and raw IPv4."""
         if family != std.AF_INET:
             raise StatusError(Status.NOT_SUPPORTED)
         if type == std.SOCK_STREAM:
             return VirtualStream(self, self.next_descriptor())
         if type == std.SOCK_DGRAM:
             return VirtualDatagram(self, self.next_descriptor())
+        if type == std.SOCK_RAW:
+            return VirtualRaw(self, self.next_descriptor(), proto)
         raise StatusError(Status.NOT_SUPPORTED)
 
     def adopt(self, descriptor: int, family: int, type: int, proto: int) -> VirtualStream:  # noqa: A002

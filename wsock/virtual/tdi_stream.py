@@ -245,12 +245,17 @@ class VirtualStream(UnsupportedRequests):
             self.connection.complete_receive(Status.SUCCESS, b"".join(outstanding.pieces))
 
     def resume_receive(self, capacity: int) -> None:
-        """TDI_RECEIVE after a refusal: fetch what waits in TCP, up to ``capacity``."""
+        """TDI_RECEIVE after a refusal: fetch what waits in TCP, up to ``capacity``.
+
+        What is left is indicated again: the refusal ended with the request.
+        """
         if self.tcp is None:
             return
         self.outstanding = _Outstanding(capacity)
         self.tcp.resume(capacity)
         self.flush_receive()
+        if self.tcp.available and self.outstanding is None:
+            self.tcp.resume()
 
     def stop_receive(self) -> None:
         """Nobody reads any more: TCP throws away what comes."""
