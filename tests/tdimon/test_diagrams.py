@@ -116,7 +116,7 @@ def test_every_kind_of_record_has_its_place() -> None:
 
 
 def test_a_request_that_ends_late_stands_where_it_began() -> None:
-    """A send's row is written when it is acknowledged; it is drawn below its call, with the time."""
+    """The row of a send comes with its acknowledgement; it is drawn below the call, with a time."""
     times = {"send": 0, "TDI_EVENT_RECEIVE": 1_000_000, "TDI_SEND": 5_000_000}
     records = []
     for request, time_ns in times.items():

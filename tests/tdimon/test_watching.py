@@ -306,6 +306,7 @@ async def test_two_traces_of_one_stack() -> None:
     sends = [sum(r.request == "TDI_SEND" for r in trace.rows()) for trace in (outer, inner)]
     assert sends == [2, 1]
     for trace in (outer, inner):
+        assert all(record.duration_ns >= 0 for record in trace.records())
         numbers = [record.sequence for record in trace.records()]
         assert numbers == list(range(1, len(numbers) + 1))
 

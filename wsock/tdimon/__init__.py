@@ -13,6 +13,7 @@ from __future__ import annotations
 from wsock._filters import FilterSyntaxError
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon.formats import FormatError
+from wsock.tdimon.remote import allow
 from wsock.tdimon.rows import PROFILES, Row
 from wsock.tdimon.selection import FIELDS, PRESETS, Selection
 from wsock.tdimon.trace import Trace, load
@@ -28,6 +29,7 @@ __all__ = [
     "Selection",
     "Trace",
     "TraceRecord",
+    "allow",
     "load",
     "watch",
 ]

@@ -24,6 +24,7 @@ from wsock.tdimon import FormatError, Trace, load, watch
 from wsock.tdimon.compare import compare
 from wsock.tdimon.diagram import build
 from wsock.tdimon.formats import rows_of
+from wsock.tdimon.remote import follow
 from wsock.tdimon.rows import PROFILES
 from wsock.tdimon.screen import Screen, Stream
 from wsock.tdimon.selection import FIELDS, PRESETS, Selection
@@ -57,6 +58,9 @@ def tdimon(ctx: click.Context) -> None:
       wsock tdimon -m examples.echo
       wsock tdimon --filter "tdi.request == TDI_SEND" --save run.jsonl echo.py
       wsock tdimon --filter @data --diagram run.svg echo.py
+    \b
+    Watch a program that is running and allows it (with tdimon.allow(PATH)):
+      wsock tdimon attach /run/user/1000/server.tdimon
     \b
     Look at what was saved:
       wsock tdimon show run.jsonl --profile tdimon-2003
@@ -145,13 +149,9 @@ def run(
                 view = Screen if live and file is None else Stream
                 stack.enter_context(view(trace, selection, profile, file))
             code = _run(program, arguments, module=module)
-    try:
-        for name in saves:
-            trace.save(name)
-        for name in diagrams:
-            _draw(_chosen(trace, selection, profile), name)
-    except OSError as error:
-        raise click.ClickException(f"cannot write: {error}") from error
+    _save(trace, saves)
+    for name in diagrams:
+        _draw(_chosen(trace, selection, profile), name)
     if stats:
         _print_statistics(trace, trace.records())
     if trace.lost:
@@ -188,6 +188,40 @@ def _run(program: str, arguments: tuple[str, ...], *, module: bool) -> int:
         sys.excepthook(*sys.exc_info())
         return 1
     return 0
+
+
+@tdimon.command()
+@click.argument("path")
+@_selecting
+@click.option("-s", "--save", "saves", multiple=True, metavar="FILE",
+              help="Save the trace at the end: .jsonl, .tsv or .txt.")  # fmt: skip
+@click.option("--live", is_flag=True, help="A live table: space pauses, arrows scroll, / filters.")
+def attach(
+    path: str, selection: Selection, profile: str, saves: tuple[str, ...], live: bool
+) -> None:
+    """Watch a running program through the Unix socket PATH, until it ends or Ctrl-C.
+
+    The program must have allowed it: with tdimon.allow(PATH).
+    """
+    trace = Trace()
+    view = Screen if live else Stream
+    try:
+        records = follow(path)
+        click.echo(f"watching the program behind {path}; Ctrl-C ends it", err=True)
+        with contextlib.suppress(KeyboardInterrupt), view(trace, selection, profile):
+            for record in records:
+                trace.ring.refill([record])
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"cannot attach: {error}") from error
+    _save(trace, saves)
+
+
+def _save(trace: Trace, names: tuple[str, ...]) -> None:
+    try:
+        for name in names:
+            trace.save(name)
+    except OSError as error:
+        raise click.ClickException(f"cannot write: {error}") from error
 
 
 def _loaded(name: str) -> Trace:
@@ -227,10 +261,7 @@ def draw(
     if picture is None:
         click.echo(_diagram(records, ".txt", hosts, title), nl=False)
         return
-    try:
-        _draw(records, picture, hosts, title)
-    except OSError as error:
-        raise click.ClickException(f"cannot write: {error}") from error
+    _draw(records, picture, hosts, title)
 
 
 def _chosen(trace: Trace, selection: Selection, profile: str) -> list[TraceRecord]:
@@ -255,7 +286,10 @@ def _draw(
     records: list[TraceRecord], name: str, hosts: tuple[str, ...] = (), title: str = ""
 ) -> None:
     text = _diagram(records, Path(name).suffix, hosts, title)
-    Path(name).write_text(text, encoding="utf-8", newline="\n")
+    try:
+        Path(name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise click.ClickException(f"cannot write: {error}") from error
 
 
 @tdimon.command()

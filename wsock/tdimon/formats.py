@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FormatError",
+    "read_header",
     "read_json_lines",
     "read_trace",
     "read_tsv",
     "rows_of",
+    "write_header",
     "write_json_lines",
     "write_table",
     "write_tsv",
@@ -75,9 +77,27 @@ def write_table(rows: Iterable[Row]) -> Iterator[str]:
 # JSON lines
 
 
+def write_header() -> str:
+    """Return the first line of a trace in the schema's form."""
+    return json.dumps({"format": FORMAT_NAME, "version": VERSION})
+
+
+def read_header(line: str) -> None:
+    """Check the first line of a trace.
+
+    Raises:
+      FormatError: it is none, or of another version.
+    """
+    header = _parsed([line], 1)
+    if not isinstance(header, dict) or header.get("format") != FORMAT_NAME:
+        raise FormatError(1, "not a trace of wsock tdimon")
+    if header.get("version") != VERSION:
+        raise FormatError(1, f"schema version {header.get('version')}; this wsock reads {VERSION}")
+
+
 def write_json_lines(records: Iterable[TraceRecord]) -> Iterator[str]:
     """Yield the lines of a trace in the schema's form: the header, then one record each."""
-    yield json.dumps({"format": FORMAT_NAME, "version": VERSION})
+    yield write_header()
     writer = RecordWriter()
     for record in records:
         yield json.dumps(writer.dict_of(record), default=str, separators=(",", ":"))
@@ -90,11 +110,7 @@ def read_json_lines(text: str) -> list[TraceRecord]:
       FormatError: it is none, or of a newer version.
     """
     lines = text.split("\n")
-    header = _parsed(lines, 1)
-    if not isinstance(header, dict) or header.get("format") != FORMAT_NAME:
-        raise FormatError(1, "not a trace of wsock tdimon")
-    if header.get("version") != VERSION:
-        raise FormatError(1, f"schema version {header.get('version')}; this wsock reads {VERSION}")
+    read_header(lines[0])
     records = []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():

@@ -11,11 +11,14 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from wsock.tdi.trace import TraceRecord
+
 if TYPE_CHECKING:
-    from wsock.tdi.trace import Tracer, TraceRecord
+    from wsock.tdi.trace import Tracer
 
 __all__ = ["CAPACITY", "Calls", "Fan", "OneSocket", "Ring"]
 
@@ -124,6 +127,26 @@ class OneSocket:
             self.tracer.emit(record)
 
 
+class _SameCall(TraceRecord):
+    """A call's record for a second tracer, with a number of its own.
+
+    What the call brings is written into the first record when it returns, and read from there.
+    """
+
+    __slots__ = ("_first",)
+
+    def __init__(self, first: TraceRecord) -> None:
+        self._first = first
+        for name in TraceRecord.__slots__:
+            if name not in _RESULTS:
+                setattr(self, name, getattr(first, name))
+
+
+_RESULTS: Final = ("duration_ns", "extra", "length", "status")
+for _name in _RESULTS:
+    setattr(_SameCall, _name, property(operator.attrgetter(f"_first.{_name}")))
+
+
 class Fan:
     """Passes records on to several tracers that watch the same stack."""
 
@@ -136,5 +159,5 @@ class Fan:
         """Give each tracer a record of its own, since each numbers it."""
         first, *others = self.tracers
         for tracer in others:
-            tracer.emit(copy.copy(record))
+            tracer.emit(_SameCall(record) if record.kind == "call" else copy.copy(record))
         first.emit(record)
