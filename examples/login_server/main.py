@@ -1,19 +1,16 @@
 # The command line: options, signals, start and stop.
 #
 # Rule 1: every limit is an option, made from limits.Limits, so none can be forgotten.
-# Rule 2: passwords go over the line as they are, so without TLS only this machine may connect,
-#         unless somebody says --plaintext.
-# Rule 3: SIGTERM and SIGINT arrive as values in a task (trio.open_signal_receiver), never as a
+# Rule 2: SIGTERM and SIGINT arrive as values in a task (trio.open_signal_receiver), never as a
 #         KeyboardInterrupt between a system call and its bookkeeping.
 """``python -m examples.login_server``: start the server."""
 
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
+import os
 import signal
-import socket as stdlib
 import sys
 from contextlib import suppress
 from dataclasses import fields
@@ -25,10 +22,11 @@ import wsock
 
 from .accounts import Accounts, DatabaseError, SchemaError
 from .limits import Limits
+from .listeners import adopt_listeners, check_address, inherited_descriptors, open_listener
 from .log import LibraryHandler, Log
 from .passwords import Argon2Cost, Passwords
 from .protocol import DEFAULT_PORT
-from .server import BACKLOG, LoginServer
+from .server import LoginServer
 from .service import Service
 
 if TYPE_CHECKING:
@@ -69,26 +67,19 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         )
     options = parser.parse_args(arguments)
     try:
-        loopback = ipaddress.ip_address(options.host).is_loopback
+        check_address(options.host, plaintext=options.plaintext)
         options.limits = Limits(**{f.name: getattr(options, f.name) for f in fields(Limits)})
     except ValueError as problem:
         parser.error(str(problem))
-    if not (loopback or options.plaintext):
-        parser.error(f"{options.host} is not loopback: passwords would be readable; --plaintext")
     return options
 
 
-def open_listener(host: str, port: int) -> wsock.Socket:
-    """A socket that listens on one numeric address."""
-    family = stdlib.AF_INET6 if ":" in host else stdlib.AF_INET
-    sock = wsock.socket(family)
-    try:
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def open_listeners(options: argparse.Namespace) -> list[wsock.Socket]:
+    """What systemd handed over (then --host and --port say nothing), else one socket."""
+    inherited = inherited_descriptors(os.environ)
+    if inherited:
+        return adopt_listeners(inherited, plaintext=options.plaintext)
+    return [open_listener(options.host, options.port)]
 
 
 def raise_descriptor_limit(connections: int) -> None:
@@ -103,6 +94,20 @@ def raise_descriptor_limit(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def show_sockets_at_signal(
+    log: Log, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """SIGUSR1: write a line about every open socket."""
+    if not hasattr(signal, "SIGUSR1"):
+        task_status.started()
+        return
+    with trio.open_signal_receiver(signal.SIGUSR1) as signals:
+        task_status.started()
+        async for _ in signals:
+            for row in wsock.netstat():
+                log.write("socket", **row)
 
 
 async def stop_at_signals(
@@ -135,10 +140,12 @@ async def serve(options: argparse.Namespace, log: Log) -> int:
         server = LoginServer(service, options.limits, log)
         async with trio.open_nursery() as nursery:
             await nursery.start(stop_at_signals, server, log)
-            with open_listener(options.host, options.port) as listener:
+            await nursery.start(show_sockets_at_signal, log)
+            listeners = open_listeners(options)
+            for listener in listeners:
                 host, port = listener.getsockname()[:2]
                 log.write("listening", host=host, port=port)
-                await server.run([listener])
+            await server.run(listeners)
             nursery.cancel_scope.cancel()
         log.write("stopped", cut=server.was_cut, lost_log_lines=log.lost)
         return int(server.was_cut)
@@ -160,7 +167,7 @@ def _run(options: argparse.Namespace, log: Log) -> int:
     library.addHandler(handler)
     try:
         return trio.run(serve, options, log)
-    except* (OSError, DatabaseError, SchemaError) as group:
+    except* (OSError, ValueError, DatabaseError, SchemaError) as group:
         for error in _leaves(group):
             print(f"login server: {type(error).__name__}: {error}", file=sys.stderr)
     finally:

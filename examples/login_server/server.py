@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 WM_ANSWERED: Final = WM_USER + 1  # wparam: the Connection; lparam: an Answer, or what was raised
 SWEEP_SECONDS: Final = 1.0  # how late a time-out may be
 PURGE_SECONDS: Final = 600.0
-BACKLOG: Final = 128
 
 
 class Listener(wsock.AsyncSocket):

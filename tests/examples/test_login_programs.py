@@ -19,9 +19,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+import wsock
 from examples.login_server import client as client_program
 from examples.login_server.client import Step, read_script, run_script, shown, shown_reply
 from examples.login_server.limits import Limits
+from examples.login_server.listeners import (
+    NotLoopbackError,
+    adopt_listeners,
+    inherited_descriptors,
+)
 from examples.login_server.main import main, parse_options
 from examples.login_server.protocol import COMMANDS, Code
 
@@ -64,18 +70,24 @@ async def server(folder: Path, *options: str) -> AsyncIterator[Process]:
     """A server on a free port, with a fresh database."""
     command = [sys.executable, "-m", "examples.login_server", "--port", "0", *SMALL, *options]
     command += ["--database", f"sqlite:///{folder / 'accounts.db'}"]
-    with trio.fail_after(60):
-        process = await trio.lowlevel.open_process(command, cwd=ROOT, stderr=subprocess.PIPE)
-        try:
-            running = Process(process)
-            running.port = (await running.event("listening"))["port"]
-            yield running
-        finally:
+    process = await trio.lowlevel.open_process(command, cwd=ROOT, stderr=subprocess.PIPE)
+    async with ended(process) as running:
+        running.port = (await running.event("listening"))["port"]
+        yield running
+
+
+@asynccontextmanager
+async def ended(process: trio.Process) -> AsyncIterator[Process]:
+    """The process, which does not outlive the block, nor the block a minute."""
+    assert process.stderr is not None
+    try:
+        with trio.fail_after(60):
+            yield Process(process)
+    finally:
+        with trio.CancelScope(shield=True):
             if process.poll() is None:
                 process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-            assert process.stderr is not None
+            await process.wait()
             await process.stderr.aclose()
 
 
@@ -153,6 +165,82 @@ async def test_running_out_of_descriptors_is_survived(tmp_path: Path) -> None:
             await stream.send_all(b"QUIT\n")
             assert await read_until(stream, b"\n") == b"OK bye\n"
             await stream.aclose()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no SIGUSR1")
+async def test_sigusr1_shows_the_sockets(tmp_path: Path) -> None:
+    """The listener and each client, a line each; and the server goes on."""
+    async with server(tmp_path) as run, await run.connect() as stream:
+        await stream.send_all(b"WHOAMI x\n")
+        await read_until(stream, b"\n")
+        run.process.send_signal(signal.SIGUSR1)
+        states = [(await run.event("socket"))["state"] for _ in range(2)]
+        assert sorted(states) == ["CONNECTED", "LISTENING"]
+        await stream.send_all(b"QUIT\n")
+        assert await read_until(stream, b"\n") == b"OK bye\n"
+
+
+# Sockets of systemd
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="systemd is not there")
+async def test_it_serves_on_the_sockets_systemd_hands_over(tmp_path: Path) -> None:
+    """``LISTEN_FDS`` of them, from descriptor 3 on, if they are meant for this process."""
+    starter = (
+        "import os, runpy, sys\n"
+        "os.environ['LISTEN_PID'] = str(os.getpid())\n"
+        "os.dup2(int(sys.argv.pop(1)), 3)\n"
+        "runpy.run_module('examples.login_server', run_name='__main__')\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        descriptor = listener.fileno()
+        database = f"sqlite:///{tmp_path / 'accounts.db'}"
+        options = ["--port", "1", "--database", database, *SMALL]
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-c", starter, str(descriptor), *options],
+            cwd=ROOT,
+            env={**os.environ, "LISTEN_FDS": "1"},
+            pass_fds=[descriptor],
+            stderr=subprocess.PIPE,
+        )
+    async with ended(process) as run:
+        assert (await run.event("listening"))["port"] == port
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"QUIT\n")
+        assert await read_until(stream, b"\n") == b"OK bye\n"
+        await stream.aclose()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+def test_descriptors_for_another_process_are_left_alone() -> None:
+    """LISTEN_PID says whom they are for; the variables go no further in any case."""
+    mine = {"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": "a:b"}
+    other = {"LISTEN_FDS": "2", "LISTEN_PID": "1", "PATH": "/bin"}
+    assert inherited_descriptors(mine) == [3, 4]
+    assert inherited_descriptors(other) == []
+    assert (mine, other) == ({}, {"PATH": "/bin"})
+
+
+async def test_sockets_that_are_handed_over_obey_the_same_rules() -> None:
+    """Loopback only, and they must listen; what is refused is closed."""
+    for address, problem in (
+        (("0.0.0.0", 0), NotLoopbackError),
+        (None, wsock.WSAEOPNOTSUPP),
+    ):
+        sock = socket.create_server(address) if address else socket.socket()
+        descriptor = sock.detach()
+        with pytest.raises(problem):
+            adopt_listeners([descriptor], plaintext=False)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    sock = socket.create_server(("0.0.0.0", 0))
+    (adopted,) = adopt_listeners([sock.detach()], plaintext=True)
+    adopted.close()
+
+
+# Other people's clients
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

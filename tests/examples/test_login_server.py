@@ -16,8 +16,8 @@ import trio
 from login_world import World, wait_for
 
 from examples.login_server.connection import RECEIVE_BYTES
+from examples.login_server.listeners import open_listener
 from examples.login_server.log import Log
-from examples.login_server.main import open_listener
 from examples.login_server.server import WM_ANSWERED, LoginServer
 
 if TYPE_CHECKING:
