@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import socket as std
 import warnings
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -304,7 +305,7 @@ class SocketControl:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,  # type: ignore[valid-type]  # the property ``type``
+        kind: object,  # not type[BaseException]: here ``type`` is the property
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
@@ -358,6 +359,6 @@ def _in_trio() -> bool:
 def _with_wildcard(family: int, address: Any) -> Any:  # noqa: ANN401
     """Read an empty host as the wildcard, as the standard library does."""
     if isinstance(address, tuple) and address and address[0] == "":
-        host = "::" if family == addresses.AF_INET6 else "0.0.0.0"
+        host = "::" if family == std.AF_INET6 else "0.0.0.0"
         return (host, *address[1:])
     return address

@@ -1,7 +1,7 @@
 # Adopting: an endpoint around a descriptor that was bound, listening or connected elsewhere.
 #
-# Rule 1: the TDI objects are made as the calls would have made them, so that the traces, netstat and
-#         the close of an adopted socket look like any other's; only the transport is not asked again.
+# Rule 1: the TDI objects are made as the calls would have made them, so that the traces, netstat
+#         and the close of an adopted socket look like any other's; only the transport is not asked.
 #
 # Uses: sockets handed over by a service manager or a parent process, socket pairs.
 """Taking over sockets that exist already."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import errors
 from ..constants import FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
 from ..tdi import STATUS_TO_WSA, EventKind, Status, StatusError, addresses
-from .endpoint import Endpoint
+from .endpoint import Endpoint, EndpointHost
 from .states import OPEN, RELEASED, SHUT_RECEIVE, SHUT_SEND
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class DatagramEndpoint(Endpoint):
 
     def __init__(
         self,
-        host: Any,
+        host: EndpointHost,
         family: int,
         protocol: int,
-        file: Any,
+        file: Any,  # noqa: ANN401  (see Endpoint)
         type: int = std.SOCK_DGRAM,  # noqa: A002
     ) -> None:
         self.type = type

@@ -70,6 +70,7 @@ class Watcher:
         self.wake = wake
 
     def __call__(self) -> None:
+        """Tell."""
         self.wake()
 
 
@@ -378,7 +379,7 @@ class Endpoint(Notifier):
         return bit == FD_CLOSE and self.is_closed_by_peer()
 
     def close_code(self) -> int:
-        """The error code that FD_CLOSE carries: Windows says aborted for a reset, its page reset."""
+        """The error code of FD_CLOSE: for a reset Windows says aborted, its page says reset."""
         if self.reset_code == errors.WSAECONNRESET.winerror and self.windows_rules:
             return errors.WSAECONNABORTED.winerror
         return self.reset_code

@@ -54,13 +54,13 @@ class Target(Protocol):
 
     kind: ClassVar[Literal["message", "event"]]
 
-    def report(self, endpoint: Any, bit: int, code: int) -> None:
+    def report(self, endpoint: Notifier, bit: int, code: int) -> None:
         """Tell that ``bit`` happened on ``endpoint``, with its error code; plain and quick."""
 
-    def selected(self, endpoint: Any) -> None:
+    def selected(self, endpoint: Notifier) -> None:
         """From now on ``endpoint`` reports here; the target keeps it alive."""
 
-    def deselected(self, endpoint: Any) -> None:
+    def deselected(self, endpoint: Notifier) -> None:
         """``endpoint`` reports here no longer."""
 
 
@@ -155,8 +155,8 @@ class Notifier(ABC):
 
         In message mode every bit of the mask is armed anew, so that conditions that hold are
         posted again; by the pages also FD_CONNECT of a connection that this socket made, if it was
-        never reported, which Windows leaves out. In event mode nothing is armed; what is recorded and selected now sets
-        the event.
+        never reported, which Windows leaves out. In event mode nothing is armed; what is recorded
+        and selected now sets the event.
         """
         if not mask or target is None:
             self.message = self.mask = 0
@@ -198,7 +198,7 @@ class Notifier(ABC):
             self.target.selected(self)
 
     def enumerate_events(self) -> tuple[int, dict[int, int]]:
-        """WSAEnumNetworkEvents: take ``record & mask`` with its error codes, and clear just that."""
+        """WSAEnumNetworkEvents: take ``record & mask`` with its codes, and clear just that."""
         events = self.record & self.mask
         self.record &= ~events
         codes = self.codes or {}

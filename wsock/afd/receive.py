@@ -235,10 +235,16 @@ class ReceivingEndpoint(Endpoint):
         if max_bytes < 0:
             raise self._negative_length(max_bytes)
         if self.urgent:
-            held = self.urgent[:max_bytes]
-            if not flags & std.MSG_PEEK:
-                self.urgent = self.urgent[max_bytes:]
-            return held
+            return self._held_urgent(max_bytes, peek=bool(flags & std.MSG_PEEK))
+        return self._urgent_from_transport(max_bytes, flags)
+
+    def _held_urgent(self, max_bytes: int, *, peek: bool) -> bytes:
+        held = self.urgent[:max_bytes]
+        if not peek:
+            self.urgent = self.urgent[max_bytes:]
+        return held
+
+    def _urgent_from_transport(self, max_bytes: int, flags: int) -> bytes:
         try:
             data: bytes = self.connection.read(max_bytes, flags & (std.MSG_OOB | std.MSG_PEEK))
         except OSError as error:
@@ -309,9 +315,10 @@ class ReceivingEndpoint(Endpoint):
     def on_readable(self) -> None:
         """Bytes wait in the transport: serve a waiting task first, else report FD_READ."""
         self.readable = True
-        if (self.waiters is None or not self.wake_receiver()) and self.mask:
-            if not self.attention & SHUT_RECEIVE:
-                self.arrive(FD_READ)
+        if self.waiters is not None and self.wake_receiver():
+            return
+        if self.mask and not self.attention & SHUT_RECEIVE:
+            self.arrive(FD_READ)
 
     def on_urgent(self) -> None:
         """An urgent byte waits in the transport.
@@ -365,7 +372,7 @@ class ReceivingEndpoint(Endpoint):
             self.on_readable()
 
     def on_expedited(self, flags: int, data: BytesLike) -> Status:
-        """TDI_EVENT_RECEIVE_EXPEDITED: the transport keeps the byte until recv asks with MSG_OOB."""
+        """TDI_EVENT_RECEIVE_EXPEDITED: the transport keeps the byte for a recv with MSG_OOB."""
         del flags, data
         self.on_urgent()
         return Status.SUCCESS
@@ -384,7 +391,7 @@ class ReceivingEndpoint(Endpoint):
     # The end
 
     def broken(self, call: str, error: OSError) -> errors.WSAError:
-        """A data call failed below: remember it if that ends the connection; return the WSAError."""
+        """A data call failed below: remember it if it ends the connection; return the WSAError."""
         if error.errno in _FATAL:
             self.on_aborted(status_from_errno(error.errno or 0))
         if self.attention & RESET:

@@ -445,7 +445,7 @@ class StreamEndpoint(SendingEndpoint):
         self._give_back_when_due()
 
     def on_disconnect_event(self, flags: int, reason: Status) -> None:
-        """TDI_EVENT_DISCONNECT: the peer released the connection, or it is aborted for ``reason``."""
+        """TDI_EVENT_DISCONNECT: the peer released, or the connection is aborted for ``reason``."""
         if self.state in (CLOSING, CLOSED):
             self.attention |= PEER_RELEASED
             if flags & DisconnectFlags.ABORT:

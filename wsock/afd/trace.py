@@ -53,7 +53,11 @@ class _TracedEndpoint(Endpoint):
         return record
 
     def _called(
-        self, request: str, call: Callable[..., Any], *arguments: Any, length: int = -1
+        self,
+        request: str,
+        call: Callable[..., Any],
+        *arguments: Any,  # noqa: ANN401
+        length: int = -1,
     ) -> Any:  # noqa: ANN401
         record = self._record("call", request)
         if record is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from operator import index
 from typing import Any, Final
 
 __all__ = ["PROTOCOL_NAMES", "SocketAddress", "pack", "port_of", "show", "unpack", "wildcard"]
@@ -35,22 +36,17 @@ def pack(family: int, address: SocketAddress) -> bytes:
     """
     if family == socket.AF_INET:
         host, port = address
-        return socket.inet_aton(host) + port.to_bytes(2, "big")  # type: ignore[no-any-return]
+        return socket.inet_aton(host) + index(port).to_bytes(2, "big")
     if family == socket.AF_INET6:
         host, port, *rest = address
         flow, scope = (*rest, 0, 0)[:2]
         if "%" in host:
             host, zone = host.split("%", 1)
             scope = scope or (int(zone) if zone.isdigit() else socket.if_nametoindex(zone))
-        packed = socket.inet_pton(socket.AF_INET6, host)
+        packed = socket.inet_pton(socket.AF_INET6, host) + index(port).to_bytes(2, "big")
         if flow or scope:
-            return (
-                packed
-                + port.to_bytes(2, "big")
-                + flow.to_bytes(4, "big")
-                + scope.to_bytes(4, "big")
-            )
-        return packed + port.to_bytes(2, "big")  # type: ignore[no-any-return]
+            packed += int(flow).to_bytes(4, "big") + int(scope).to_bytes(4, "big")
+        return packed
     if family == _AF_UNIX:
         return (
             address.encode(errors="surrogateescape") if isinstance(address, str) else bytes(address)
