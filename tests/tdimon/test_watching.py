@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -390,3 +391,19 @@ async def test_the_first_row_of_the_source() -> None:
     files = list(GOLDEN.glob("*-*.tsv"))
     assert len(files) == 22
     assert sum(not golden_lines(file.name) for file in files) == 3
+
+
+async def test_a_record_is_small() -> None:
+    """Ten thousand rows of data take less than ten megabytes: the ring's 100,000 less than 100."""
+    with tdimon.watch() as trace:
+        listener, client, accepted = await connected()
+        tracemalloc.start()
+        for _ in range(5_000):
+            client.send_nowait(b"x")  # a row for the call and one for TDI_SEND
+        used = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert len(trace) > 10_000
+        await receive(accepted, 5_000)
+        for sock in (accepted, client, listener):
+            sock.close()
+    assert used < 10_000_000
