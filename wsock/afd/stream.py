@@ -277,6 +277,13 @@ class StreamEndpoint(SendingEndpoint):
             self.wake_receiver()
         return endpoint
 
+    def on_error(self, status: Status) -> None:
+        """TDI_EVENT_ERROR: a listener that the transport gave up tells whoever waits for clients."""
+        if self.state == LISTENING:
+            while self.wake_receiver():
+                pass
+            self.arrive(FD_ACCEPT, STATUS_TO_WSA.get(status, errors.WSAENETDOWN.winerror))
+
     def held_connection(self) -> ConnectionObject | None:
         """Return the connection that accept would hand over, without taking it; None for none.
 

@@ -88,12 +88,27 @@ class KernelListener(KernelFile):
         if not self.holding and self._pause is None:
             self._offer_or_pause()
 
+    def register(self) -> None:
+        """Have the run's reactor report this file; not one that has failed."""
+        if self.fileno() >= 0:
+            super().register()
+
+    def fail(self) -> None:
+        """Serving this listener raised: it listens no more, and its endpoint is told."""
+        address = self.address
+        self.abandon()
+        if address is not None:
+            address.event_error(Status.NETWORK_DOWN)
+
     def offer_next(self) -> None:
         """Offer the next connection if one waits.
 
         Raises:
           StatusError: out of descriptors or memory; it is tried again after 100 ms.
+            NETWORK_DOWN: this listener has failed.
         """
+        if self.fileno() < 0:
+            raise StatusError(Status.NETWORK_DOWN)
         self.register()
         self.holding = False
         if self._pause is None:
@@ -150,7 +165,11 @@ class KernelListener(KernelFile):
         remote = addresses.pack(self.family, peer)
         address = self.address
         assert address is not None
-        status, connection = address.event_connect(remote, stream)
+        try:
+            status, connection = address.event_connect(remote, stream)
+        except Exception:
+            stream.reset()
+            raise
         if connection is None:
             del status
             stream.reset()

@@ -1,0 +1,401 @@
+"""Peers that misbehave, and a system that runs out: one bad connection harms no other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket as std
+from contextlib import suppress
+
+import pytest
+import trio
+import trio.testing
+
+import wsock
+from tests.providers import (
+    EVERYTHING,
+    RESET_AT_CLOSE,
+    WM_SOCKET,
+    Pair,
+    Provider,
+    World,
+    drain,
+    fill,
+    messages,
+    queued,
+)
+from wsock import FD_ACCEPT, FD_CLOSE, FD_READ
+
+blocked = trio.testing.wait_all_tasks_blocked
+
+
+def reset(sock: wsock.Socket) -> None:
+    sock.setsockopt(std.SOL_SOCKET, std.SO_LINGER, RESET_AT_CLOSE)
+    sock.close()
+
+
+async def test_reset_before_accept(world: World, window: wsock.Window) -> None:
+    """A client that resets before accept: accept hands over a socket that says so, or none."""
+    listener = world.listener()
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT | FD_CLOSE | FD_READ)
+    reset(await world.connected(listener))
+    client = await world.connected(listener)
+    assert await messages(window) == [(FD_ACCEPT, 0)]
+    while True:
+        accepted = world.keep(listener.accept_nowait()[0])
+        if accepted.getpeername() == client.getsockname():
+            break
+        with pytest.raises(wsock.WSAECONNRESET):
+            await accepted.recv(1)
+        await world.until(lambda: listener.notifications())
+    client.send_nowait(b"a")
+    assert await accepted.recv(9) == b"a"
+
+
+async def test_reset_while_a_send_is_pending(pair: Pair) -> None:
+    """A reset ends a send that waits; what was unsent is gone."""
+    sent = fill(pair.near)
+    assert sent
+
+    async def sender() -> None:
+        with pytest.raises(wsock.WSAECONNRESET) as caught:
+            await pair.near.send(b"x" * 100)
+        assert isinstance(caught.value, trio.BrokenResourceError)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender)
+        await blocked()
+        reset(pair.far)
+    assert pair.near.unsent == 0
+    pair.near.close()
+
+
+async def test_reset_while_a_recv_waits(pair: Pair) -> None:
+    """A reset ends a recv that waits."""
+
+    async def reader() -> None:
+        with pytest.raises(wsock.WSAECONNRESET):
+            await pair.near.recv(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        await blocked()
+        reset(pair.far)
+
+
+async def test_reset_with_data_unread(pair: Pair) -> None:
+    """Bytes before a reset stay readable for who reads; then WSAECONNRESET, every time."""
+    pair.far.send_nowait(b"abc")
+    await pair.settle(unread=3)
+    reset(pair.far)
+    await pair.settle(reset=True)
+    assert await pair.near.recv(9) == b"abc"
+    for _ in range(2):
+        with pytest.raises(wsock.WSAECONNRESET):
+            await pair.near.recv(9)
+
+
+async def test_reset_during_shutdown(pair: Pair) -> None:
+    """A reset behind own shutdown(SD_SEND), also one that still waits for its rest."""
+    pair.near.send_nowait(bytes(20_000_000))
+    pair.near.shutdown(wsock.SD_SEND)
+    reset(pair.far)
+    with pytest.raises(wsock.WSAECONNRESET):
+        await pair.near.recv(1)
+    pair.near.close()
+    assert pair.near.state == "CLOSED"
+
+
+async def test_reset_of_a_closed_socket_with_a_rest(pair: Pair) -> None:
+    """A peer that resets while the rest of a closed socket goes out ends it."""
+    pair.near.send_nowait(bytes(20_000_000))
+    pair.near.close()
+    assert pair.near.state == "CLOSING"
+    reset(pair.far)
+    await pair.world.until(lambda: pair.near.state == "CLOSED")
+
+
+async def test_closed_at_once_everything_arrives(pair: Pair) -> None:
+    """S1-30: what send accepted is delivered although the socket is closed at once."""
+    data = os.urandom(5_000_000)
+    assert pair.near.send_nowait(data) == len(data)
+    pair.near.close()
+    got = bytearray()
+    while part := await pair.far.recv(1 << 20):
+        got += part
+    assert got == data
+
+
+async def test_input_while_the_rest_goes_out(pair: Pair) -> None:
+    """A closed socket with a rest throws away what arrives: no reset cuts its own bytes off."""
+    pair.near.send_nowait(bytes(5_000_000))
+    pair.near.close()
+    pair.far.send_nowait(bytes(100_000))
+    assert await drain(pair.far, 6_000_000) == 5_000_000
+
+
+async def test_peer_closes_while_the_rest_goes_out(pair: Pair) -> None:
+    """Half close of the peer does not end the sending of what was accepted."""
+    pair.near.send_nowait(bytes(5_000_000))
+    pair.far.shutdown(wsock.SD_SEND)
+    assert await pair.near.recv(9) == b""
+    pair.near.close()
+    assert await drain(pair.far, 6_000_000) == 5_000_000
+
+
+async def test_shutdown_sends_the_rest_first(pair: Pair) -> None:
+    """shutdown(SD_SEND) takes effect after what was accepted; receiving goes on."""
+    pair.near.send_nowait(bytes(5_000_000))
+    pair.near.shutdown(wsock.SD_SEND)
+    assert await drain(pair.far, 6_000_000) == 5_000_000
+    pair.far.send_nowait(b"bye")
+    assert await pair.near.recv(9) == b"bye"
+
+
+async def test_linger_0_drops_the_rest(pair: Pair) -> None:
+    """SO_LINGER with 0 seconds resets, also what is still with the endpoint."""
+    pair.near.send_nowait(bytes(5_000_000))
+    reset(pair.near)
+    assert pair.near.state == "CLOSED"
+    with pytest.raises(wsock.WSAECONNRESET):
+        await drain(pair.far, 6_000_000)
+
+
+async def test_a_reader_that_never_reads(pair: Pair) -> None:
+    """A reader that never reads costs at most max_unsent plus one send."""
+    pair.near.max_unsent = 100_000
+    with suppress(wsock.WSAENOBUFS):
+        while True:
+            pair.near.send_all_nowait(bytes(7_000))
+    assert pair.near.unsent <= 100_000 + 7_000
+    assert pair.near._endpoint.file.rest_length() == pair.near.unsent
+
+
+async def test_one_byte_at_a_time(pair: Pair, window: wsock.Window) -> None:
+    """A client that sends a byte, and then a byte: one message and one recv for each."""
+    pair.near.async_select(window, WM_SOCKET, FD_READ)
+    for number in range(50):
+        pair.far.send_nowait(bytes([number]))
+        assert await messages(window) == [(FD_READ, 0)]
+        assert pair.near.recv_nowait(64) == bytes([number])
+    assert queued(window) == []
+
+
+async def test_many_connects_at_once_to_a_small_backlog(world: World) -> None:
+    """A thousand connects at once to backlog 5: every client that gets through is served."""
+    listener = world.listener(backlog=5)
+    address = listener.getsockname()
+    count = 1000
+    clients = [std.socket() for _ in range(count)]
+    try:
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(address)
+        served = set()
+        for _ in range(6):
+            with trio.fail_after(10):
+                accepted, peer = await listener.accept()
+            accepted.send_nowait(b"hello")
+            served.add(peer)
+            accepted.close()
+        assert len(served) == 6
+        assert listener.state == "LISTENING"
+    finally:
+        for client in clients:
+            client.close()
+
+
+class few_descriptors:
+    """Leaves exactly ``spare`` descriptors to open."""
+
+    def __init__(self, spare: int) -> None:
+        self.spare = spare
+
+    def __enter__(self) -> None:
+        self.limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        number = os.open(os.devnull, os.O_RDONLY)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number + 100, self.limits[1]))
+        self.held = [number]
+        try:
+            while True:
+                self.held.append(os.dup(number))
+        except OSError:
+            for _ in range(self.spare):
+                os.close(self.held.pop())
+
+    def release(self) -> None:
+        for number in self.held:
+            os.close(number)
+        self.held = []
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.limits)
+
+
+async def test_out_of_descriptors(
+    world: World, window: wsock.Window, caplog: pytest.LogCaptureFixture
+) -> None:
+    """EMFILE on accept: survived, logged at most once a second, not spun on, then served."""
+    listener = world.listener()
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT)
+    clients = [std.create_connection(listener.getsockname()) for _ in range(2)]
+    with few_descriptors(0), caplog.at_level(logging.ERROR, "wsock"):
+        for _ in range(50):
+            with pytest.raises(wsock.WSAError) as caught:
+                listener.accept_nowait()
+            assert isinstance(caught.value, wsock.WSAEMFILE | wsock.WSAEWOULDBLOCK)
+            await trio.lowlevel.checkpoint()
+        assert queued(window) == []
+        assert len([record for record in caplog.records if "accept" in record.message]) == 1
+    for client in clients:
+        assert await messages(window) == [(FD_ACCEPT, 0)]
+        accepted, address = listener.accept_nowait()
+        world.keep(accepted).async_select(None, 0, 0)
+        assert address == client.getsockname()
+        client.close()
+
+
+async def test_out_of_descriptors_while_a_task_waits(world: World) -> None:
+    """A task that waits in accept is served once descriptors are there again."""
+    listener = world.listener()
+    accepted: list[wsock.Socket] = []
+
+    async def server() -> None:
+        accepted.append(await world.accept(listener))
+
+    with std.socket() as client:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server)
+            await blocked()
+            with few_descriptors(0):
+                client.connect(listener.getsockname())
+                await blocked()
+                assert accepted == []
+        assert accepted[0].getpeername() == client.getsockname()
+
+
+async def test_out_of_descriptors_for_socket(world: World) -> None:
+    """socket() without a descriptor left is WSAEMFILE."""
+    with few_descriptors(0), pytest.raises(wsock.WSAEMFILE):
+        world.socket()
+
+
+async def test_a_fault_of_ours_fails_that_endpoint_only(
+    world: World, window: wsock.Window, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception while one file is served fails that endpoint: FD_CLOSE; others go on."""
+    first, second = await world.pair(), await world.pair()
+    first.near.async_select(window, WM_SOCKET, FD_READ | FD_CLOSE)
+    connection = first.near._endpoint.connection
+
+    class Broken(type(connection)):  # type: ignore[misc]
+        __slots__ = ()
+
+        def indicate(self) -> None:
+            raise ZeroDivisionError
+
+    connection.__class__ = Broken
+    with caplog.at_level(logging.ERROR, "wsock"):
+        first.far.send_nowait(b"a")
+        assert await messages(window) == [(FD_CLOSE, wsock.WSAECONNABORTED.winerror)]
+    assert "ZeroDivisionError" in caplog.text
+    with pytest.raises(wsock.WSAECONNABORTED):
+        first.near.recv_nowait(1)
+    assert first.near.fileno() == -1
+    with pytest.raises(wsock.WSAECONNRESET):
+        await first.far.recv(1)
+    second.far.send_nowait(b"b")
+    assert await second.near.recv(9) == b"b"
+
+
+async def test_a_fault_of_ours_in_a_listener(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception while a listener is served ends its accepts with a WSAError, not with a hang."""
+    listener = world.listener()
+
+    async def server() -> None:
+        with pytest.raises(wsock.WSAError), trio.fail_after(5):
+            await listener.accept()
+
+    address = listener.getsockname()
+    listener._endpoint.address.handlers[0] = lambda *_: 1 // 0
+    async with trio.open_nursery() as nursery:
+        with caplog.at_level(logging.ERROR, "wsock"), std.socket() as client:
+            nursery.start_soon(server)
+            await blocked()
+            client.connect(address)
+    assert "ZeroDivisionError" in caplog.text
+    with pytest.raises(wsock.WSAError):
+        listener.accept_nowait()
+    listener.close()
+
+
+async def test_flush_timeout(provider: Provider, mock_clock: trio.testing.MockClock) -> None:
+    """A closed socket whose peer reads nothing is aborted after flush_timeout, and counted."""
+    world = World(provider, flush_timeout=7.0)
+    pair = await world.pair()
+    fill(pair.near)
+    pair.near.close()
+    mock_clock.jump(6.9)
+    await blocked()
+    assert pair.near.state == "CLOSING"
+    assert [row["state"] for row in world.stack.netstat()].count("CLOSING") == 1
+    mock_clock.jump(0.2)
+    await blocked()
+    assert pair.near.state == "CLOSED"
+    assert world.stack.provider.flushes_given_up == 1
+    with pytest.raises(wsock.WSAECONNRESET):
+        await drain(pair.far, 1 << 40)
+    world.close()
+
+
+async def test_progress_extends_the_flush_timeout(
+    provider: Provider, mock_clock: trio.testing.MockClock
+) -> None:
+    """flush_timeout counts from the last progress: a slow reader gets everything."""
+    world = World(provider, flush_timeout=7.0)
+    pair = await world.pair()
+    pair.near.send_nowait(bytes(20_000_000))
+    pair.near.close()
+    for _ in range(5):
+        await drain(pair.far, 4_000_000)
+        await blocked()
+        mock_clock.jump(6.0)
+        await blocked()
+    assert await pair.far.recv(1) == b""
+    assert pair.near.state == "CLOSED"
+    assert world.stack.provider.flushes_given_up == 0
+    world.close()
+
+
+async def test_linger_bounds_the_background_flush(
+    provider: Provider, mock_clock: trio.testing.MockClock
+) -> None:
+    """SO_LINGER with seconds bounds what goes out behind close(), then a reset."""
+    world = World(provider)
+    pair = await world.pair()
+    pair.near.setsockopt(std.SOL_SOCKET, std.SO_LINGER, (1, 3))
+    fill(pair.near)
+    pair.near.close()
+    mock_clock.jump(3.1)
+    await blocked()
+    assert pair.near.state == "CLOSED"
+    with pytest.raises(wsock.WSAECONNRESET):
+        await drain(pair.far, 1 << 40)
+    world.close()
+
+
+async def test_everything_selected_and_everything_wrong(world: World, window: wsock.Window) -> None:
+    """Twenty clients that reset at once: one FD_CLOSE each, and nothing else."""
+    pairs = [await world.pair() for _ in range(20)]
+    for pair in pairs:
+        pair.near.async_select(window, WM_SOCKET, EVERYTHING)
+    queued(window)
+    for pair in pairs:
+        reset(pair.far)
+    found = await messages(window, 20)
+    assert found == [(FD_CLOSE, wsock.WSAECONNRESET.winerror)] * 20
+    assert queued(window) == []
