@@ -4,6 +4,7 @@ import gc
 import math
 import threading
 import weakref
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -13,9 +14,15 @@ from wsock import _handles
 from wsock._event import Event, wait_for_multiple_events, wait_for_multiple_events_nowait
 from wsock.errors import WSA_INVALID_PARAMETER, WSA_WAIT_TIMEOUT, WSAEWOULDBLOCK
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Endpoint:
-    pass
+    """An endpoint; ``turn`` is its stack's, and says what happens when somebody looks."""
+
+    def __init__(self, turn: Callable[[], bool] = bool) -> None:
+        self.turn = turn
 
 
 def states(events: list[Event]) -> list[bool]:
@@ -306,6 +313,27 @@ async def test_a_selected_endpoint_is_kept_alive_until_deselected() -> None:
     gc.collect()
     assert reference() is None
     assert event.is_set()
+
+
+async def test_a_wait_looks_at_the_sockets_before_it_sleeps() -> None:
+    """What is ready already needs no scheduler pass to be told of it."""
+    event = Event(manual_reset=False)
+    looks = []
+
+    def arrive() -> bool:
+        looks.append(1)
+        event.report(endpoint, 1, 0)
+        return True
+
+    endpoint = Endpoint(arrive)
+    event.selected(endpoint)
+    event.selected(endpoint)
+    with assert_checkpoints():
+        assert await wait_for_multiple_events([event]) == 0
+    assert len(looks) == 1
+    event.set()
+    await wait_for_multiple_events([event])
+    assert len(looks) == 1
 
 
 async def test_an_event_has_a_handle() -> None:
