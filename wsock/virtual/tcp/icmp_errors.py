@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsock.virtual.tcp import ending
 from wsock.virtual.tcp.tcb import FIXED_HEADERS, MINIMUM_MTU, OPENING
@@ -45,6 +45,26 @@ _HARD: Final = {
 
 #: Common MTUs (RFC 1191 table 7-1), for routers that do not say theirs.
 _PLATEAUS: Final = (65_535, 32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_006, 508, 296, 68)
+
+#: The types that say something about a path. Source quench does not (MUST-55).
+HEEDED: Final = frozenset({UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM})
+
+
+class Quote(NamedTuple):
+    """What an ICMP error says which segment it is about."""
+
+    #: local address and port, remote address and port.
+    pair: tuple[bytes, int, bytes, int]
+    seq: int
+
+
+def read_quote(header: memoryview, quoted: memoryview) -> Quote | None:
+    """Read the quoted IP header and the first 8 bytes of TCP's; None if they are not all there."""
+    if len(header) < 20 or len(quoted) < 8:
+        return None
+    local_port, remote_port = quoted[0] << 8 | quoted[1], quoted[2] << 8 | quoted[3]
+    pair = (bytes(header[12:16]), local_port, bytes(header[16:20]), remote_port)
+    return Quote(pair, int.from_bytes(quoted[4:8], "big"))
 
 
 def process(connection: Connection, icmp_type: int, code: int, quoted_mtu: int) -> None:

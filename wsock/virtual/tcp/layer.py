@@ -1,8 +1,8 @@
-# The TCP layer of one host: OPEN, demultiplexing, and answers where there is no connection.
+# The TCP layer of one host: OPEN, demultiplexing, and what all connections share.
 #
 #   tdi face, tests   connect, listen, and the calls of Connection
-# > layer             THIS FILE: tables of connections and listeners; CLOSED and LISTEN
-#   arrival, output   the connections themselves
+# > layer             THIS FILE: tables of connections and listeners; CLOSED
+#   passive           LISTEN;  arrival, output: the connections themselves
 #   layers            NetworkLayer: packets down; ``receive`` and ``icmp_error`` come up
 #
 # Rule 1: one TCB for each pair of addresses and ports, in one dict; a packet costs one look-up.
@@ -10,8 +10,8 @@
 # Rule 3: a RST is never answered by a RST, and nothing is answered that was not sent by one host to
 #         one host (RFC 9293 MUST-57, 63).
 #
-# Sources: RFC 9293 sections 3.5.2 (resets), 3.9.1 (OPEN), 3.10.7.1 (CLOSED), 3.10.7.2 (LISTEN);
-# RFC 5961 section 7 (throttling); RFC 6191 (TIME-WAIT and a new SYN).
+# Sources: RFC 9293 sections 3.5.2 (resets), 3.9.1 (OPEN), 3.10.7.1 (CLOSED); RFC 5961 section 7
+# (throttling).
 
 """TcpLayer: the TCP of one host."""
 
@@ -21,19 +21,17 @@ from typing import TYPE_CHECKING, Final
 
 from wsock.virtual.layers import ANY_ADDRESS, PROTOCOL_TCP, LocalError
 from wsock.virtual.scheduler import Owner
-from wsock.virtual.tcp import arrival, ending, icmp_errors
-from wsock.virtual.tcp.client import ConnectAnswer
+from wsock.virtual.tcp import arrival, icmp_errors, passive
 from wsock.virtual.tcp.connection import Connection
 from wsock.virtual.tcp.initial_sequence import InitialSequence
-from wsock.virtual.tcp.listener import UNCLAIMED, Listener
+from wsock.virtual.tcp.listener import Listener
 from wsock.virtual.tcp.output import send_ack
 from wsock.virtual.tcp.port_table import Binding, PortTable
-from wsock.virtual.tcp.segment import ACK, RST, SYN, Segment, build, parse
-from wsock.virtual.tcp.seq import HALF, MASK, distance, in_window
+from wsock.virtual.tcp.segment import ACK, RST, Segment, build, parse
+from wsock.virtual.tcp.seq import MASK, in_window
 from wsock.virtual.tcp.settings import TcpSettings
 from wsock.virtual.tcp.states import Event, State
 from wsock.virtual.tcp.tcb import FIXED_HEADERS
-from wsock.virtual.wire.icmp import PARAMETER_PROBLEM, TIME_EXCEEDED, UNREACHABLE
 from wsock.virtual.wire.malformed import Malformed
 
 if TYPE_CHECKING:
@@ -45,9 +43,6 @@ if TYPE_CHECKING:
     from wsock.virtual.tcp.tcb import Tcb
 
 _SECOND_NS: Final = 1_000_000_000
-
-#: How far a connection that reopens a pair in TIME-WAIT stays clear of the old numbers.
-_REOPEN_DISTANCE: Final = 0x1_0000
 
 
 class TcpLayer:
@@ -135,13 +130,13 @@ class TcpLayer:
         if (address, port, remote, remote_port) in self._connections:
             return LocalError.EADDRINUSE
         settings = settings or TcpSettings(self.profile)
-        connection = self._make(client, settings, (address, port), (remote, remote_port))
+        connection = self.make(client, settings, (address, port), (remote, remote_port))
         connection.active = True
         if self.profile.window_scaling != "offer":
             connection.receive_shift = -1
         connection.timestamps_wanted = self.profile.timestamps == "offer"
         connection.change(Event.ACTIVE_OPEN)
-        self._start(connection)
+        self.start(connection)
         return connection
 
     def listen(
@@ -178,7 +173,7 @@ class TcpLayer:
         """Forget a listener. ``Listener.close`` is the call for users."""
         self._listeners.pop((listener.address, listener.port), None)
 
-    def _make(
+    def make(
         self,
         client: TcpClient,
         settings: TcpSettings,
@@ -200,7 +195,7 @@ class TcpLayer:
         connection.iss = iss
         return connection
 
-    def _start(self, connection: Connection) -> None:
+    def start(self, connection: Connection) -> None:
         """Put a connection into the table, its SYN owed."""
         connection.snd_una = connection.snd_nxt = connection.next_to_send = connection.iss
         connection.syn_owed = True
@@ -264,83 +259,38 @@ class TcpLayer:
         )  # fmt: skip
         connection = self._connections.get(key)
         if connection is not None and not (
-            connection.state is State.TIME_WAIT and self._reopens(connection, segment)
+            connection.state is State.TIME_WAIT and passive.reopens(self, connection, segment)
         ):
             arrival.segment_arrives(connection, segment)
             return
         if not (self._ip.is_unicast(segment.destination) and self._ip.is_unicast(segment.source)):
             self.counters.count("tcp not unicast")
             return
-        listener = self._listener_for(segment.destination, segment.destination_port)
+        listener = self.listener_for(segment.destination, segment.destination_port)
         if listener is None:
             self.counters.count("tcp no connection")
             self.reset_for(segment)
             return
-        after = None
-        if connection is not None:
-            after = connection.snd_nxt
-            ending.finish(connection, Event.DELETE, "a new SYN takes the pair over")
-        self._in_listen(listener, segment, after)
+        passive.segment_in_listen(self, listener, segment, connection)
 
-    def _listener_for(self, address: bytes, port: int) -> Listener | None:
+    def listener_for(self, address: bytes, port: int) -> Listener | None:
+        """Return who listens at a local address and port: the exact address first (MUST-42)."""
         listeners = self._listeners
         return listeners.get((address, port)) or listeners.get((ANY_ADDRESS, port))
-
-    def _reopens(self, connection: Connection, segment: Segment) -> bool:
-        """Whether a SYN may end TIME-WAIT: it is newer than all that was received (RFC 6191)."""
-        if segment.flags & (SYN | ACK | RST) != SYN:
-            return False
-        if self._listener_for(segment.destination, segment.destination_port) is None:
-            return False
-        stamp = segment.options.timestamp
-        if connection.timestamps_on and stamp is not None and stamp[0] != connection.ts_recent:
-            return not (stamp[0] - connection.ts_recent) & HALF
-        return distance(connection.rcv_nxt, segment.seq) > 0
-
-    def _in_listen(self, listener: Listener, segment: Segment, after: int | None) -> None:
-        """Process a segment in LISTEN (section 3.10.7.2); a new ISS stays clear of ``after``."""
-        flags = segment.flags
-        if flags & ACK and not flags & RST:
-            self.reset_for(segment)
-            return
-        if flags & RST or not flags & SYN:
-            self.counters.count("tcp dropped in LISTEN")
-            return
-        local = (segment.destination, segment.destination_port)
-        remote = (segment.source, segment.source_port)
-        connection = self._make(UNCLAIMED, listener.settings.copy(), local, remote)
-        connection.change(Event.PASSIVE_OPEN)
-        answer = listener.decide(connection)
-        if isinstance(answer, ConnectAnswer):
-            self.counters.count("tcp refused" if answer is ConnectAnswer.REFUSE else "tcp backlog")
-            if answer is ConnectAnswer.REFUSE or self.profile.full_backlog == "refuse":
-                self.reset_for(segment)
-            return
-        connection.client = answer
-        connection.listener = listener
-        if after is not None and distance(after, connection.iss) <= 0:
-            connection.iss = (after + _REOPEN_DISTANCE) & MASK
-        arrival.take_syn(connection, segment)
-        connection.change(Event.RCV_SYN)
-        self._start(connection)
-        listener.began(connection)
-        arrival.keep_text_of_syn(connection, segment)
 
     def icmp_error(
         self, icmp_type: int, code: int, quoted_header: memoryview, quoted: memoryview, extra: int
     ) -> None:
         """Take an ICMP error; it counts only if it quotes something in flight."""
-        if icmp_type not in (UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM):
+        if icmp_type not in icmp_errors.HEEDED:
             self.counters.count("tcp icmp ignored")  # source quench above all (MUST-55)
             return
-        if len(quoted_header) < 20 or len(quoted) < 8:
+        quote = icmp_errors.read_quote(quoted_header, quoted)
+        if quote is None:
             self.counters.count("tcp icmp too short")
             return
-        source, destination = bytes(quoted_header[12:16]), bytes(quoted_header[16:20])
-        local_port, remote_port = quoted[0] << 8 | quoted[1], quoted[2] << 8 | quoted[3]
-        connection = self._connections.get((source, local_port, destination, remote_port))
-        seq = int.from_bytes(quoted[4:8], "big")
-        if connection is None or not in_window(seq, connection.snd_una, connection.flight):
+        connection = self._connections.get(quote.pair)
+        if connection is None or not in_window(quote.seq, connection.snd_una, connection.flight):
             self.counters.count("tcp icmp not in flight")
             return
         self.counters.count("tcp icmp")
