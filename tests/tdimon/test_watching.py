@@ -13,7 +13,7 @@ from wsock import tdimon
 from wsock._stack import Stack, new_stack_hooks
 from wsock.afd import StreamEndpoint
 from wsock.constants import FD_CLOSE, FD_READ
-from wsock.tdimon import Trace
+from wsock.tdimon import Trace, words
 from wsock.tdimon.diagram import build
 from wsock.tdimon.watching import Attachment
 
@@ -196,6 +196,22 @@ async def test_a_failed_call_shows_its_error() -> None:
         r.request == "recv" and r.result == "WSAEWOULDBLOCK" for r in trace.rows(profile="calls")
     )
     assert all(record.duration_ns >= 0 for record in trace.records())
+
+
+async def test_payload_is_kept_only_if_asked_for() -> None:
+    """The first bytes of what send and recv moved, and nothing without asking."""
+    for limit, texts in ((0, [None, None]), (4, [b"hell", b"hell"])):
+        with tdimon.watch(payload_bytes=limit) as trace:
+            listener, client, accepted = await connected()
+            await client.send(b"hello")
+            buffer = bytearray(10)
+            assert await accepted.recv_into(buffer) == 5
+            for sock in (accepted, client, listener):
+                sock.close()
+        moved = [r for r in trace.records() if r.kind == "call" and r.length == 5]
+        assert [words.payload(record) for record in moved] == texts
+        found = trace.select('ws.payload contains "ell"', profile="calls")
+        assert [row.detail for row in found] == ["Length:5 payload=b'hell'"] * (limit // 2)
 
 
 async def test_notifications_and_states_are_rows() -> None:

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
 from ..tdi import Status, TraceRecord, trace_objects
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .states import Trigger
 
 __all__ = ["TracedDatagramEndpoint", "TracedStreamEndpoint", "trace_endpoint"]
+
+_BUFFERS: Final = (bytes, bytearray, memoryview)
 
 
 class _TracedEndpoint(Endpoint):
@@ -74,10 +76,12 @@ class _TracedEndpoint(Endpoint):
             raise
         finally:
             record.duration_ns = self.host.device.provider.clock() - record.time_ns
-        if isinstance(result, bytes):
-            record.length = len(result)
-        elif isinstance(result, int):
-            record.length = result
+        data = _moved(arguments, result)
+        if data is not None:
+            record.length = len(data)
+            limit = getattr(tracer, "payload_bytes", 0)  # only a tracer that wants bytes has it
+            if limit:
+                record.extra = {"payload": bytes(data[:limit]).hex()}
         return result
 
     def _emit(self, record: TraceRecord | None) -> None:
@@ -172,6 +176,17 @@ class TracedDatagramEndpoint(_TracedEndpoint, DatagramEndpoint):
             super(TracedDatagramEndpoint, self).close(abort=abort)
 
         self._called("closesocket", close)
+
+
+def _moved(arguments: tuple[Any, ...], result: Any) -> BytesLike | None:  # noqa: ANN401
+    """Return the bytes that a call has moved, ``None`` for one that moves none."""
+    if isinstance(result, tuple):  # recvfrom
+        result = result[0]
+    if isinstance(result, bytes):
+        return result
+    if isinstance(result, int) and arguments and isinstance(arguments[0], _BUFFERS):
+        return memoryview(arguments[0]).cast("B")[:result]  # send, sendto, recv_into
+    return None
 
 
 def trace_endpoint(endpoint: Endpoint, *, on: bool) -> None:

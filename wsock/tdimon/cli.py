@@ -120,6 +120,8 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--stats", is_flag=True, help="Print figures at the end.")
 @click.option("--capacity", default=100_000, show_default=True, type=click.IntRange(1),
               help="How many records are kept; older ones are dropped and counted.")  # fmt: skip
+@click.option("--payload", default=0, type=click.IntRange(0), metavar="BYTES",
+              help="Keep so many bytes of what each call moves; none by default.")  # fmt: skip
 @click.argument("program")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(
@@ -133,6 +135,7 @@ def run(
     live: bool,
     stats: bool,
     capacity: int,
+    payload: int,
     program: str,
     arguments: tuple[str, ...],
 ) -> None:
@@ -144,7 +147,7 @@ def run(
         raise click.UsageError(f"there is no script {program!r}; with -m it is a module")
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_opened(output)) if output else None
-        with watch(capacity=capacity) as trace:
+        with watch(capacity=capacity, payload_bytes=payload) as trace:
             if not quiet:
                 view = Screen if live and file is None else Stream
                 stack.enter_context(view(trace, selection, profile, file))

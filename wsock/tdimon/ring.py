@@ -51,11 +51,12 @@ class Ring:
     """Keeps the newest ``capacity`` records.
 
     ``count`` is how many there ever were, ``forgotten`` how many of them before the last clear.
+    ``payload_bytes``: how many bytes of what a call moves are kept in its record.
     """
 
-    __slots__ = ("_append", "_calls", "_records", "count", "forgotten")
+    __slots__ = ("_append", "_calls", "_records", "count", "forgotten", "payload_bytes")
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY, payload_bytes: int = 0) -> None:
         if capacity < 1:
             raise ValueError("a ring holds at least one record")
         self._records: deque[TraceRecord] = deque(maxlen=capacity)
@@ -63,6 +64,7 @@ class Ring:
         self._calls = Calls()
         self.count = 0
         self.forgotten = 0
+        self.payload_bytes = payload_bytes
 
     def emit(self, record: TraceRecord) -> None:
         """Take a record: number it, name its cause, drop the oldest one if the ring is full."""
@@ -114,6 +116,11 @@ class OneSocket:
         self._calls = Calls()
         self._ids = {id(endpoint)}
 
+    @property
+    def payload_bytes(self) -> int:
+        """How many bytes of what a call moves the tracer wants."""
+        return getattr(self.tracer, "payload_bytes", 0)
+
     def emit(self, record: TraceRecord) -> None:
         """Take a record of the whole stack, and pass it on if it is this socket's."""
         endpoint, address = self.endpoint, self.endpoint.address
@@ -154,6 +161,11 @@ class Fan:
 
     def __init__(self, *tracers: Tracer) -> None:
         self.tracers = tracers
+
+    @property
+    def payload_bytes(self) -> int:
+        """The most bytes that one of them wants; the others see them too."""
+        return max(getattr(tracer, "payload_bytes", 0) for tracer in self.tracers)
 
     def emit(self, record: TraceRecord) -> None:
         """Give each tracer a record of its own, since each numbers it."""

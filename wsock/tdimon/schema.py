@@ -32,7 +32,7 @@
 #   flags        int    the TDI headers' values
 #   rx, tx       int    bytes in the endpoint's receive and send buffer
 #   free, pending int   free and pending places of a listening socket's pool
-#   extra        object whatever else, by name
+#   extra        object whatever else, by name: error, code, from, to, message; payload: hexadecimal
 """Trace records as plain data: the versioned schema of saved traces."""
 
 from __future__ import annotations

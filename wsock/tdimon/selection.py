@@ -77,6 +77,7 @@ FIELDS: Final[dict[str, Field]] = {
     "tdi.pending": Field(N, _of("tdi", lambda r: r.pending), "connections not yet accepted"),
     "ws": Field(P, lambda r: True if r.kind != "tdi" else None, "a row of Winsock, not of TDI"),
     "ws.call": Field(S, _of("call", lambda r: r.request), "bind, send, recv ..."),
+    "ws.payload": Field(FieldType.BYTES, words.payload, "bytes that were kept (--payload)"),
     "ws.event": Field(S, _of("fd", words.request), "FD_READ, FD_WRITE ..."),
     "ws.message": Field(S, _of("message", lambda r: r.request), "a window message"),
     "ws.state": Field(S, _of("state", words.request), "the state that was reached"),

@@ -33,10 +33,11 @@ class Trace:
 
     Args:
       capacity: how many records are kept; older ones are dropped and counted.
+      payload_bytes: how many of the bytes that a call moves are kept; none unless asked for.
     """
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self.ring = Ring(capacity)
+    def __init__(self, capacity: int = CAPACITY, payload_bytes: int = 0) -> None:
+        self.ring = Ring(capacity, payload_bytes)
         self._read: dict[tuple[str | None, str], tuple[RowFeed, list[Row]]] = {}
 
     def __repr__(self) -> str:

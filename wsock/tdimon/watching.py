@@ -121,7 +121,7 @@ def _watching(stack: Stack) -> tuple[Tracer, ...]:
 
 
 @contextlib.contextmanager
-def watch(*targets: object, capacity: int = CAPACITY) -> Iterator[Trace]:
+def watch(*targets: object, capacity: int = CAPACITY, payload_bytes: int = 0) -> Iterator[Trace]:
     """Watch stacks, hosts, networks or sockets while the block runs.
 
     ``with tdimon.watch() as trace:`` watches everything, also stacks that are made meanwhile. The
@@ -131,11 +131,12 @@ def watch(*targets: object, capacity: int = CAPACITY) -> Iterator[Trace]:
     Args:
       targets: what to watch; nothing named means everything.
       capacity: how many records are kept.
+      payload_bytes: how many of the bytes that a call moves are kept; none unless asked for.
 
     Raises:
       TypeError: a target is nothing that can be watched.
     """
-    trace = Trace(capacity)
+    trace = Trace(capacity, payload_bytes)
     attachment = Attachment(trace.ring)
     try:
         attachment.attach(*targets)

@@ -33,6 +33,7 @@ __all__ = [
     "flag_names",
     "host_of",
     "local",
+    "payload",
     "port_of",
     "protocol",
     "remote",
@@ -43,7 +44,7 @@ __all__ = [
 ERROR_NAMES: Final = {number: name for name, number in errors.CODES.items()}
 _EVENT_NAMES: Final = {int(bit): f"FD_{bit.name}" for bit in constants.FD}
 #: Parts of ``extra`` that are shown in columns of their own.
-_SHOWN_ELSEWHERE: Final = frozenset({"error", "code", "to", "call"})
+_SHOWN_ELSEWHERE: Final = frozenset({"error", "code", "to", "call", "payload"})
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 #: The flags that the old monitor printed, in its order (NORMAL never; R5).
@@ -177,10 +178,21 @@ def _indicated(record: TraceRecord) -> str:
     return f"{_length(record)} Flags: {flags}".lstrip() if flags else _length(record)
 
 
+def payload(record: TraceRecord) -> bytes | None:
+    """Return the bytes that were kept of what a call moved, ``None`` for none."""
+    try:
+        return bytes.fromhex((record.extra or {})["payload"])
+    except (KeyError, TypeError, ValueError):  # not asked for, or a saved trace that was edited
+        return None
+
+
 def _extra(record: TraceRecord) -> str:
     """Whatever else a call, notification or state row carries, as ``name=value``."""
     extra = record.extra or {}
     pieces = [f"{name}={value}" for name, value in extra.items() if name not in _SHOWN_ELSEWHERE]
+    data = payload(record)
+    if data is not None:
+        pieces.append(f"payload={data!r}")
     if record.length >= 0:
         pieces.insert(0, _length(record))
     return " ".join(pieces)
