@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 import wsock
 from wsock import tdimon
@@ -15,6 +16,7 @@ from wsock.afd import StreamEndpoint
 from wsock.constants import FD_CLOSE, FD_READ
 from wsock.tdimon import Trace, words
 from wsock.tdimon.diagram import build
+from wsock.tdimon.selection import compile_expression
 from wsock.tdimon.watching import Attachment
 
 from .story import GOLDEN, golden_lines, steps
@@ -196,6 +198,27 @@ async def test_a_failed_call_shows_its_error() -> None:
         r.request == "recv" and r.result == "WSAEWOULDBLOCK" for r in trace.rows(profile="calls")
     )
     assert all(record.duration_ns >= 0 for record in trace.records())
+
+
+async def test_rows_name_the_task_that_called() -> None:
+    """A call and what it causes carry the name of the Trio task; the network's rows none."""
+
+    async def connect(address: tuple[str, int]) -> None:
+        with wsock.socket() as client:
+            await client.connect(address)
+
+    with tdimon.watch() as trace, wsock.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connect, listener.getsockname(), name="the client")
+            accepted, _ = await listener.accept()
+            accepted.close()
+    tasks = {record.request: record.task for record in trace.records() if record.kind != "state"}
+    assert tasks["connect"] == "the client"
+    assert tasks["TDI_EVENT_CONNECT"] == ""
+    created = compile_expression('row.task == "the client" and tdi.request == IRP_MJ_CREATE')
+    assert len(list(filter(created, trace.records()))) == 2
 
 
 async def test_payload_is_kept_only_if_asked_for() -> None:

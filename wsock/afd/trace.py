@@ -65,6 +65,9 @@ class _TracedEndpoint(Endpoint):
         if record is None:
             return call(*arguments)
         record.length = length
+        task_name = getattr(self.host.device.provider, "task_name", None)
+        if task_name is not None:  # a transport that knows of tasks
+            record.task = task_name()
         record.duration_ns = -1  # still running: what is written meanwhile is caused by this call
         tracer = self.host.device.tracer
         assert tracer is not None

@@ -15,6 +15,8 @@ import socket as std
 import time
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
+import trio
+
 from .datagram import KernelDatagram
 from .files import system_errors
 from .gated import GatedDatagram, GatedStream
@@ -110,3 +112,10 @@ class KernelProvider:
     def clock(self) -> int:
         """Return the time in nanoseconds that trace records carry."""
         return time.perf_counter_ns()
+
+    def task_name(self) -> str:
+        """Return the name of the task that runs now, for a tracer; ``""`` outside of tasks."""
+        try:
+            return trio.lowlevel.current_task().name
+        except RuntimeError:
+            return ""

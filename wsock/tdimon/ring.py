@@ -72,6 +72,7 @@ class Ring:
         cause = self._calls.cause_of(record)
         if cause is not None:
             record.cause = cause.request
+            record.task = cause.task
         elif record.kind != "call":
             record.cause = "network"
         self._append(record)
