@@ -62,7 +62,8 @@ bench-quick: $(VENV)-bench/installed-all
 	$(VENV)-bench/bin/python -m benchmarks --suite quick $(ARGS)
 
 docs: $(VENV)/installed-docs
-	$(RUN) -m pdoc --output-directory build/docs wsock
+	$(RUN) -m pdoc --output-directory build/docs wsock wsock.errors wsock.constants \
+	    wsock.virtual wsock.win32 wsock.tdi wsock.tdimon
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
