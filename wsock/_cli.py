@@ -1,7 +1,7 @@
 # The wsock command: what students, porters and operators meet first.
 #
 #   __main__      says what is missing when the extra "cli" is
-# > _cli          demo, examples, doctor, explain      THIS FILE
+# > _cli          demo, examples, scenario, doctor, explain      THIS FILE
 #   tdimon.cli    tdimon                               loaded when it is asked for
 #
 # Rule: what is printed is ASCII, so that every console shows it; nothing here needs the repository:
@@ -20,6 +20,7 @@ import shutil
 import socket
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +66,7 @@ def cli(ctx: click.Context) -> None:
       wsock examples                list the example programs
       wsock examples copy echo .    take one of them home
       wsock explain FD_WRITE        what an event, an error or a TDI name means
+      wsock scenario handshake      a classic exchange on the virtual network, packet by packet
       wsock doctor                  what works on this machine
       wsock tdimon script.py        run a program and watch its transport
     """
@@ -185,6 +187,51 @@ def demo(arguments: tuple[str, ...]) -> None:
         module = "examples.login_server.demo"
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+# Scenarios
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--pcap", "path", metavar="FILE", help="Save for Wireshark; - is stdout.")
+@click.option("--ladder", is_flag=True, help="Print the diagram also where --pcap is given.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="1: in real time.")
+@click.option("--profile", type=click.Choice(["rfc", "linux", "windows2000"]), default="rfc")
+def scenario(
+    name: str | None, path: str | None, ladder: bool, rate: float | None, profile: str
+) -> None:
+    """Run a classic exchange of TCP/IP on a virtual network and draw its packets."""
+    from wsock.virtual import scenarios
+
+    if name is None:
+        for known in scenarios.SCENARIOS:
+            click.echo(f"{known:<16}{scenarios.title(known)}")
+        return
+    try:
+        done = scenarios.run(name, profile=profile)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    if path is not None:
+        plain = path.endswith(".pcap")
+        data = done.capture.pcap() if plain else done.capture.pcapng()
+        with click.open_file(path, "wb") as file:
+            file.write(data)
+    if ladder or path is None:
+        click.echo(f"{done.story}\n", err=path == "-")
+        _draw(done.ladder().splitlines(), rate, err=path == "-")
+
+
+def _draw(lines: list[str], rate: float | None, *, err: bool) -> None:
+    """Print a ladder, each line when its time has come if there is a rate."""
+    last: float | None = None
+    for line in lines:
+        moment = line[:12].strip()
+        if rate is not None and moment != "time":
+            now = float(moment)
+            time.sleep((now - (now if last is None else last)) / rate)
+            last = now
+        click.echo(line, err=err)
 
 
 # Doctor
