@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsock import win32 as w
 
@@ -13,6 +12,9 @@ from . import commands_notification, commands_sockets, language
 from .commands_windows import Desktop
 from .language import Malformed, number
 from .names import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Loopback delivers within the call that sends, so a short silence shows that nothing more comes.
 # The recorded transcripts were taken with 200.

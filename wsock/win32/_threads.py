@@ -243,13 +243,11 @@ def run(main: Callable[..., _T], *args: object) -> _T:
       RuntimeError: a Trio program is already running here: use ``await win32.start(main)``.
       what ``main`` or a thread raises; with several at once an ExceptionGroup of them.
     """
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        return trio.run(start, main, *args)
-    raise RuntimeError(
-        "Trio is running already. Inside a Trio program: await win32.start(main, ...)"
-    )
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "Trio is running already. Inside a Trio program: await win32.start(main, ...)"
+        )
+    return trio.run(start, main, *args)
 
 
 def _current_process() -> Process:
