@@ -53,14 +53,11 @@ class Listener(wsock.AsyncSocket):
 
     def on_accept(self, error: int) -> None:
         """A client has connected."""
-        try:
-            sock, peer = self.socket.accept_nowait()
-        except wsock.WSAEWOULDBLOCK:
-            return  # it has gone again
+        sock, peer = self.socket.accept_nowait()
         self._server.accepted(sock, peer)
 
     def on_error(self, error: Exception) -> None:
-        """Accepting failed: out of descriptors, most likely. FD_ACCEPT will come again."""
+        """One client could not be served. (Nobody there, no descriptors: FD_ACCEPT comes again.)"""
         self._server.log.failure("accept", error)
 
 

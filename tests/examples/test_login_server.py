@@ -9,12 +9,14 @@ import socket
 import struct
 import threading
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import trio
+import trio.testing
 from login_world import World, wait_for
 
+from examples.login_server import server as server_module
 from examples.login_server.connection import RECEIVE_BYTES
 from examples.login_server.listeners import open_listener
 from examples.login_server.log import Log
@@ -379,6 +381,67 @@ async def test_what_a_message_handler_raises_resets_that_client_only(server: Run
         await bad.line()
     assert server.log("error")[0]["id"] == connection.number
     assert (await (await server.connect()).ask(LOGIN)).startswith("OK ")
+
+
+async def test_a_client_that_cannot_be_served_is_closed_and_the_next_one_is(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong before the first message of a connection is logged as "accept"."""
+
+    def fail(*_args: object) -> None:
+        raise OSError("error expected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server_module, "Connection", fail)
+        client = await server.connect()
+        with suppress(trio.BrokenResourceError):
+            assert await client.line() == ""
+    assert server.log("accept")[0]["text"] == "error expected"
+    assert len(server.server._count) == 0
+    assert (await (await server.connect()).ask("QUIT")) == "OK bye"
+
+
+async def test_a_fault_in_a_timeout_ends_that_client_only(server: Running) -> None:
+    """The sweep goes on to the others."""
+    bad, connection = await server.connected()
+    good, _ = await server.connected()
+
+    def fail() -> float:
+        raise OSError("error expected")
+
+    class Faulty(type(connection.session)):  # type: ignore[misc]
+        deadline = staticmethod(fail)
+
+    connection.session = Faulty(server.world.limits, 0.0)
+    server.world.now += server.world.limits.login_seconds
+    server.server.sweep()
+    with pytest.raises(trio.BrokenResourceError):
+        await bad.line()
+    assert (await good.line()).startswith("ERR TIMEOUT ")
+    assert server.log("error")[0]["id"] == connection.number
+
+
+async def test_expired_tokens_are_purged_now_and_then(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Every ten minutes, also after a time that failed."""
+
+    class Purging:
+        times: ClassVar[list[float]] = []
+
+        async def purge(self) -> int:
+            await trio.lowlevel.checkpoint()
+            self.times.append(trio.current_time())
+            if len(self.times) == 1:
+                raise OSError("error expected")
+            return 0
+
+    server = LoginServer(Purging(), world.limits, Log(world.log))  # type: ignore[arg-type]
+    start = trio.current_time()
+    with trio.move_on_after(1300.0):
+        await server._purge_on()
+    assert [time - start for time in Purging.times] == [600.0, 1200.0]
+    assert '"event": "purge"' in world.log.getvalue()
 
 
 async def test_a_stop_answers_the_login_under_way(server: Running) -> None:

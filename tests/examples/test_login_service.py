@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 import trio.testing
 from login_world import PEER, CountingPasswords, World, wait_for
 
-from examples.login_server.passwords import Argon2Cost
+from examples.login_server.passwords import Argon2Cost, HashPool, PoolBusyError
 from examples.login_server.protocol import (
     ChangePassword,
     Code,
@@ -25,6 +25,9 @@ from examples.login_server.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+T = TypeVar("T")
 
 
 async def test_register_login_whoami_logout(world: World) -> None:
@@ -242,6 +245,39 @@ async def test_a_login_brings_an_old_hash_to_todays_parameters(world: World) -> 
     assert "m=16," in after.password
     assert (await world.do(Login("bob", "correct-horse"))).ok
     assert world.accounts.find("bob") == after
+
+
+async def test_an_old_hash_stays_while_the_pool_is_busy(world: World) -> None:
+    """The login itself succeeds; the next one will renew the hash."""
+    newer = CountingPasswords(Argon2Cost(memory_kib=16, passes=1, lanes=1))
+    world.service = world.make_service(newer)
+
+    class BusyForNewHashes(HashPool):
+        async def run(self, peer: str, fn: Callable[..., T], *args: object) -> T:
+            if fn == newer.hash:
+                raise PoolBusyError
+            return await super().run(peer, fn, *args)
+
+    world.service.pool = BusyForNewHashes(threads=1, waiting=1, waiting_per_peer=1)
+    before = world.accounts.find("bob")
+    assert (await world.do(Login("bob", "correct-horse"))).ok
+    assert world.accounts.find("bob") == before
+
+
+async def test_of_two_registrations_at_once_one_gets_the_name(world: World) -> None:
+    """Both found it free; the table decides."""
+    codes: list[Code] = []
+
+    async def register(password: str) -> None:
+        codes.append((await world.do(Register("ann", password))).code)
+
+    world.passwords.gate.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(register, "password-one")
+        nursery.start_soon(register, "password-two")
+        await wait_for(lambda: world.passwords.hashed == 3)  # bob's was the first
+        world.passwords.gate.set()
+    assert sorted(codes) == [Code.OK, Code.TAKEN]
 
 
 async def test_a_cancelled_login_waits_for_its_thread_and_leaves_no_token(world: World) -> None:
