@@ -31,11 +31,6 @@ class Scoreboard:
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
-    @property
-    def highest(self) -> int:
-        """The end of the rightmost range; call only while there is one."""
-        return self._ranges[-1][1]
-
     def add(self, start: int, end: int) -> bool:
         """Note [start, end) as received; whether any of it was news."""
         ranges = self._ranges

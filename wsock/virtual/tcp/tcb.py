@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 #: The send MSS of a peer that named none (RFC 9293 MUST-15).
 DEFAULT_MSS: Final = 536
+#: Lines of a trace after which only changes of state are added: a connection that loses a packet
+#: every second for a day should not fill the memory with remarks.
+TRACE_LIMIT: Final = 1_000
 #: IP and TCP headers without options.
 FIXED_HEADERS: Final = 40
 #: No path is narrower, so that a lying ICMP message cannot make segments vanish (RFC 791).
@@ -205,7 +208,9 @@ class Tcb:
         self.trace.append(StateChange(self.now, old, self.state, cause or event.value))
 
     def remark(self, text: str) -> None:
-        """Write a line into the trace that is no change of state."""
+        """Write a line into the trace that is no change of state, if there is room."""
+        if len(self.trace) >= TRACE_LIMIT:
+            return
         self.trace.append(StateChange(self.now, self.state, self.state, text))
 
     @property

@@ -89,10 +89,6 @@ def process(tcb: Connection, segment: Segment) -> None:
 def _in_order(tcb: Connection, data: memoryview, push: bool) -> None:
     """Take bytes at RCV.NXT, then what they connect to, then the FIN."""
     count = len(data)
-    if count == 0 and tcb.fin_position is None:
-        tcb.ack_now = True  # all of it was old
-        tcb.layer.mark_dirty(tcb)
-        return
     if count:
         _accept(tcb, data, push)
         if tcb.state is State.CLOSED:
