@@ -4,6 +4,7 @@ import gc
 import socket as std
 import ssl
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -18,18 +19,21 @@ from trio.testing import (
 import wsock
 from wsock._streams import SocketListener, SocketStream, open_tcp_listeners, open_tcp_stream
 
+if TYPE_CHECKING:
+    from tests.providers import Provider
 
-async def make_pair() -> tuple[SocketStream, SocketStream]:
+
+async def make_pair(stack: wsock.Stack | None = None) -> tuple[SocketStream, SocketStream]:
     """Two ends of a connection over 127.0.0.1."""
-    (listener,) = await open_tcp_listeners(0, host="127.0.0.1")
+    (listener,) = await open_tcp_listeners(0, host="127.0.0.1", stack=stack)
     async with listener:
-        near = await open_tcp_stream(*listener.socket.getsockname())
+        near = await open_tcp_stream(*listener.socket.getsockname(), stack=stack)
         return near, await listener.accept()
 
 
-async def make_clogged_pair() -> tuple[SocketStream, SocketStream]:
+async def make_clogged_pair(stack: wsock.Stack | None = None) -> tuple[SocketStream, SocketStream]:
     """The same, and what either end sends next has to wait."""
-    near, far = await make_pair()
+    near, far = await make_pair(stack)
     clog(near)
     clog(far)
     return near, far
@@ -43,9 +47,12 @@ def clog(stream: SocketStream) -> None:
         return
 
 
-async def test_streams_keep_trio_s_contract() -> None:
-    """What Trio checks of its own streams, clogged ones included."""
-    await check_half_closeable_stream(make_pair, make_clogged_pair)
+async def test_streams_keep_trio_s_contract(provider: Provider) -> None:
+    """What Trio checks of its own streams, clogged ones included; on every provider."""
+    stack = provider.make_stack()
+    await check_half_closeable_stream(
+        partial(make_pair, stack), partial(make_clogged_pair, stack)
+    )
 
 
 async def test_streams_over_a_socketpair_keep_it_too() -> None:
