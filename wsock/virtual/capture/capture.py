@@ -69,6 +69,19 @@ class Capture:
                 packet.comments.append(comment)
                 return
 
+    def last_arrival(self, host: str) -> CapturedPacket | None:
+        """Return the packet that reached ``host`` at this instant, the last one of several.
+
+        What a host does while it takes a packet in is caused by that packet.
+        """
+        now, prefix = self._network.scheduler.now, f"{host}."
+        for packet in reversed(self._packets):
+            if packet.time_ns != now:
+                break
+            if not packet.outgoing and packet.interface.startswith(prefix):
+                return packet
+        return None
+
     # What was seen.
 
     @property
