@@ -161,13 +161,12 @@ class Thread:
 
     async def _body(self) -> None:
         try:
-            self.exit_code = _exit_code(await self.run())
-        except BaseException as failure:
-            if not isinstance(failure, trio.Cancelled):
-                self.program.failures.append(failure)
-                self.program.nursery.cancel_scope.cancel()
-                return
+            await self.run()
+        except trio.Cancelled:
             raise
+        except BaseException as failure:
+            self.program.failures.append(failure)
+            self.program.nursery.cancel_scope.cancel()
 
     async def run(self) -> Any:
         """Run the thread's function in this task until it returns or exits; its result."""
@@ -175,20 +174,18 @@ class Thread:
         token = _current.set(self)
         self.process.threads[self.identifier] = self
         try:
-            return await greenback.with_portal_run_sync(work, *args)
+            result = await greenback.with_portal_run_sync(work, *args)
         except ThreadExit as leaving:
-            return leaving.code
+            result = leaving.code
         finally:
-            self._end()
+            del self.process.threads[self.identifier]
+            if self.queue is not None:
+                self.queue.close()
             _current.reset(token)
-
-    def _end(self) -> None:
-        del self.process.threads[self.identifier]
-        if self.exit_code == STILL_ACTIVE:
-            self.exit_code = 0
-        if self.queue is not None:
-            self.queue.close()
+        # Not after a failure: that ends the program, and nobody may go on as if all were well.
+        self.exit_code = _exit_code(result)
         self.done.set()
+        return result
 
 
 _current: Final[ContextVar[Thread]] = ContextVar("wsock.win32 thread")

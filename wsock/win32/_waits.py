@@ -84,6 +84,8 @@ def ResetEvent(hEvent: int) -> int:
     event = event_of(hEvent)
     if event is None:
         return failed(ERROR_INVALID_HANDLE)
+    if event._endpoints:
+        _reactor.turn()  # what has arrived before this is reset by it
     event.reset()
     return TRUE
 

@@ -70,15 +70,15 @@ def CreateThread(*arguments: Any) -> int | None:
       the thread's handle, for CloseHandle and the waits; NULL if there is no function.
     """
     if arguments and callable(arguments[0]):
-        function, parameters, flags, identifier = arguments[0], arguments[1:2], 0, None
+        function, parameter = (*arguments, None)[:2]
+        flags, identifier = 0, None
     else:
         _, _, function, parameter, flags, identifier = (*arguments, *[None] * 6)[:6]
-        parameters = (parameter,)
     creator = current()
     if not callable(function):
         failed(ERROR_INVALID_PARAMETER)
         return None
-    thread = Thread(creator.process, creator.program, function, *parameters)
+    thread = Thread(creator.process, creator.program, function, parameter)
     store(identifier, thread.identifier)
     if not number(flags) & CREATE_SUSPENDED:
         thread.start()

@@ -149,8 +149,11 @@ def PostQuitMessage(nExitCode: int) -> None:
 
 
 def _post(thread: Thread, window: Window | None, message: int, wParam: int, lParam: int) -> int:
+    queue = queue_of(thread)
+    if any(each._endpoints for each in queue.windows):
+        _reactor.turn()  # what has arrived before this post comes before it
     try:
-        queue_of(thread).messages.post(window, message, wParam, lParam)
+        queue.messages.post(window, message, wParam, lParam)
     except errors.WSAENOBUFS:
         return failed(ERROR_NOT_ENOUGH_QUOTA)
     _threads.succeeded(current())
