@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from wsock.virtual.addresses import packed
+from wsock.virtual.conditions import Direction
 from wsock.virtual.layers import ANY_ADDRESS, FlushKey
 from wsock.virtual.network import Network
 from wsock.virtual.probes import Ping
 from wsock.virtual.profile import LINUX, PROFILES, TcpProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def answers(net: Network, source: str, destination: str) -> bool:
@@ -267,3 +274,25 @@ def test_other_transports_can_be_put_above_ipv4() -> None:
     net = Network()
     net.transports[132] = Nothing
     assert isinstance(net.host("a").transport(132), Nothing)
+
+
+def test_s4_4_the_interface_is_the_only_thing_of_a_host_that_touches_the_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S4-4: whoever sends, the bytes enter a wire from the driver and from nowhere else."""
+    callers = set()
+    carry = Direction.carry
+
+    def watched(self: Direction, data: bytes, receivers: Sequence[object]) -> str | None:
+        callers.add(Path(sys._getframe(1).f_code.co_filename).name)
+        return carry(self, data, receivers)
+
+    monkeypatch.setattr(Direction, "carry", watched)
+    net = Network()
+    lan = net.segment("lan", "192.0.2.0/24")
+    router = net.router("r", lan)
+    net.host("a", lan)
+    net.link(router, net.host("b"))
+    net.fill_routes()
+    assert answers(net, "a", "b")
+    assert callers == {"interfaces.py"}
