@@ -1,4 +1,5 @@
-# The demo: a server and a client as two processes, and what each of them says.
+# The demo: a server and a client as two processes, what each of them says, and beside it the trace
+# of the transport under the server (tdi).
 #
 # Rule 1: it is the real server and the real client, through their command lines, with a fresh
 #         SQLite file and a free port; nothing is left behind.
@@ -49,7 +50,7 @@ WHOAMI $TOKEN
 expect TOKEN
 QUIT
 """
-COLOURS: Final = {"server": "\x1b[33m", "client": "\x1b[36m", "demo": "\x1b[1m"}
+COLOURS: Final = {"server": "\x1b[33m", "client": "\x1b[36m", "demo": "\x1b[1m", "tdi": "\x1b[2m"}
 END: Final = "\x1b[0m"
 
 
@@ -82,20 +83,25 @@ async def lines_of(stream: trio.abc.ReceiveStream) -> AsyncIterator[str]:
         yield rest.decode("utf-8", "replace")
 
 
-def shown_log(line: str) -> str:
-    """A log line for people: the event, then the fields that say something."""
+def show_log(line: str, screen: Screen) -> None:
+    """A log line for people; of the trace what is about the client's connection."""
     try:
         fields = json.loads(line)
     except ValueError:
-        return line
+        screen.show("server", line)
+        return
     event = fields.pop("event")
     fields.pop("time")
-    return " ".join([event, *(f"{key}={value}" for key, value in fields.items())])
+    if event != "tdi":
+        screen.show("server", " ".join([event, *(f"{key}={fields[key]}" for key in fields)]))
+    elif "remote" in fields:
+        row = [fields.get(name, "") for name in ("object", "request", "result", "detail")]
+        screen.show("tdi", "{:<28} {:<24} {:<24} {}".format(*row).rstrip())
 
 
 async def start_server(folder: str) -> trio.Process:
     """The server on a port the system chooses; it says which in its first log line."""
-    arguments = ["--port", "0", "--database", f"sqlite:///{folder}/accounts.db"]
+    arguments = ["--trace", "--port", "0", "--database", f"sqlite:///{folder}/accounts.db"]
     system: dict[str, Any] = {}
     if hasattr(subprocess, "CREATE_NEW_PROCESS_GROUP"):
         # Windows: CTRL_BREAK, which asks for the stop, goes to a whole group of processes.
@@ -130,7 +136,7 @@ async def show_server(
     """Show the server's log; tell the port as soon as it listens."""
     assert server.stderr is not None
     async for line in lines_of(server.stderr):
-        screen.show("server", shown_log(line))
+        show_log(line, screen)
         if '"event": "listening"' in line:
             task_status.started(json.loads(line)["port"])
 

@@ -28,6 +28,7 @@ from .passwords import Argon2Cost, Passwords
 from .protocol import DEFAULT_PORT
 from .server import LoginServer
 from .service import Service
+from .tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--log", default="-", help="file to append log lines to; -: stderr")
     parser.add_argument(
         "--plaintext", action="store_true", help="listen on other addresses than loopback"
+    )
+    parser.add_argument(
+        "--trace", action="store_true", help="log every request and event of the transport"
     )
     cost = parser.add_argument_group("Argon2id")
     default_cost = Argon2Cost()
@@ -138,7 +142,7 @@ async def serve(options: argparse.Namespace, log: Log) -> int:
         passwords = await trio.to_thread.run_sync(Passwords, cost)
         service = Service(accounts, passwords, options.limits, log)
         server = LoginServer(service, options.limits, log)
-        async with trio.open_nursery() as nursery:
+        async with traced(log, wanted=options.trace), trio.open_nursery() as nursery:
             await nursery.start(stop_at_signals, server, log)
             await nursery.start(show_sockets_at_signal, log)
             listeners = open_listeners(options)

@@ -440,6 +440,8 @@ async def test_the_demo_shows_both_sides_and_ends_well() -> None:
         "client | < ERR DENIED",
         "client | < ERR TOKEN",
         "server | connection id=1",
+        "TDI_EVENT_CONNECT",
+        "TDI_SEND",
         "demo | client ended with 0, server with 0",
     ):
         assert line in text
