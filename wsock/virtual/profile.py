@@ -11,8 +11,8 @@
 #   Tcp1323Opts (off unless the peer asks), SackOpts on, MaxUserPort 5000, KeepAliveInterval 1 s,
 #   ArpCacheLife 2 min (10 min for used entries), initial window of 2 segments, window of 17,520
 #   bytes on Ethernet: Microsoft, "Windows 2000 TCP/IP Implementation Details", appendix A.
-#   Minimum RTO: no public document states one for Windows 2000. The stack ran on a 100 ms tick and
-#   took at least two ticks (KB Q232512 describes early resends because of it): 0.2 s.
+#   Minimum RTO: no public document states one for Windows 2000. The stack ran on a 100 ms tick; a
+#   delayed ACK takes two ticks, and an RTO of two would resend whatever is acknowledged so: 0.3 s.
 # Sources for ``linux``: Documentation/networking/ip-sysctl.rst (tcp_syn_retries 6, tcp_retries2 15,
 #   tcp_fin_timeout 60, ip_local_port_range), include/net/tcp.h (TCP_RTO_MIN, TCP_TIMEWAIT_LEN).
 # Sources for ``rfc``: RFC 9293 section 3.8.3 (R2), RFC 6298 section 2, RFC 6928, RFC 6335.
@@ -109,7 +109,7 @@ LINUX: Final = TcpProfile(
 WINDOWS2000: Final = TcpProfile(
     name="windows2000",
     initial_rto_ns=3 * SECOND,
-    minimum_rto_ns=200 * MILLISECOND,
+    minimum_rto_ns=300 * MILLISECOND,
     maximum_rto_ns=240 * SECOND,
     syn_resends=2,
     syn_timeout_ns=None,

@@ -6,15 +6,23 @@
 #         timestamp tells which sending was answered (MUST-18, RFC 7323 section 4).
 # Rule 3: a backed-off RTO stays until the next sample (RFC 6298 section 5.5, and 5.3: restart with
 #         "the current value of RTO").
+#
+# RFC 6298 rounds the RTO up to one second, more than a delayed ACK may take. A profile with less
+# has its minimum added to SRTT instead, as Linux does: else every ACK that the peer delays by that
+# much comes one round trip too late, and what had arrived is sent again (seen with 200 ms and 1 ms
+# of latency: one needless resend for each odd segment).
 
 """Estimating the round-trip time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from wsock.virtual.profile import TcpProfile
+
+#: How long an acknowledgement may wait at the peer (RFC 9293 MUST-40).
+DELAYED_ACK_LIMIT_NS: Final = 500_000_000
 
 
 class RoundTrip:
@@ -40,7 +48,12 @@ class RoundTrip:
             self.rttvar = (3 * self.rttvar + abs(self.srtt - round_trip_ns)) // 4
             self.srtt = (7 * self.srtt + round_trip_ns) // 8
         self.backoff = 0
-        self.rto = min(max(self.srtt + max(1, 4 * self.rttvar), self._minimum), self._maximum)
+        variance = max(1, 4 * self.rttvar)
+        if self._minimum < DELAYED_ACK_LIMIT_NS:
+            rto = self.srtt + max(variance, self._minimum)
+        else:
+            rto = max(self.srtt + variance, self._minimum)
+        self.rto = min(rto, self._maximum)
 
     def back_off(self) -> None:
         """Double the RTO after it ran out (section 5.5)."""
