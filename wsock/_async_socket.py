@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import socket as std
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import _socket, errors
 from .constants import (
@@ -63,6 +63,22 @@ _COMES_AGAIN: Final = {
 }
 
 
+class _NoSocket:
+    """Stands where a socket will be: every use of it says so."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        raise errors.WSAENOTSOCK(name, "", "create, attach or accept comes first")
+
+    def __repr__(self) -> str:
+        return "without a socket"
+
+
+# (A __getattr__ on AsyncSocket itself would do, and cost 0.5 us a message.)
+_NO_SOCKET: Final = cast("Socket", _NoSocket())
+
+
 class AsyncSocket:
     """A socket whose events are methods to override. Serve it with ``await window.run()``.
 
@@ -92,23 +108,12 @@ class AsyncSocket:
 
     accepted_class: type[AsyncSocket] | None = None
 
-    socket: Socket
-
     def __init__(self, window: Window) -> None:
         self.window = window
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-            if name == "socket":  # the slot is empty
-                raise errors.WSAENOTSOCK("socket", "", "create, attach or accept comes first")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.socket = _NO_SOCKET
 
     def __repr__(self) -> str:
-        try:
-            return f"<{type(self).__name__} {self.socket!r}>"
-        except errors.WSAENOTSOCK:
-            return f"<{type(self).__name__} without a socket>"
+        return f"<{type(self).__name__} {self.socket!r}>"
 
     # Getting a socket, and giving it up
 
@@ -161,7 +166,7 @@ class AsyncSocket:
             sock.async_select(self.window, WM_SOCKET_NOTIFY, events)
         except BaseException:
             sock.handler = None
-            del self.socket
+            self.socket = _NO_SOCKET
             raise
 
     def detach(self) -> Socket:
@@ -171,10 +176,10 @@ class AsyncSocket:
           WSAENOTSOCK: there is none.
         """
         sock = self.socket
-        sock.handler = None
         if not sock.closed:
             sock.async_select(None, 0, 0)
-        del self.socket
+        sock.handler = None
+        self.socket = _NO_SOCKET
         return sock
 
     def select(self, events: int) -> None:
@@ -187,20 +192,14 @@ class AsyncSocket:
         Bytes accepted by ``send`` still go out. Closing again, or without a socket, does nothing.
         Never a checkpoint.
         """
-        sock = self._socket_or_none()
-        if sock is not None:
+        sock = self.socket
+        if sock is not _NO_SOCKET:
             sock.handler = None
             sock.close()
 
-    def _socket_or_none(self) -> Socket | None:
-        try:
-            return self.socket
-        except errors.WSAENOTSOCK:
-            return None
-
     def _refuse_second(self) -> None:
-        sock = self._socket_or_none()
-        if sock is not None and not sock.closed:
+        sock = self.socket
+        if sock is not _NO_SOCKET and not sock.closed:
             raise errors.WSAEINVAL("attach", sock.state, "this object has a socket already")
 
     # Calls: those of the socket that never wait

@@ -297,8 +297,6 @@ async def test_without_a_socket_every_call_says_so(window: wsock.Window) -> None
             call()
     empty.close()
     assert "without a socket" in repr(empty)
-    with pytest.raises(AttributeError, match="nothing"):
-        _ = empty.nothing  # type: ignore[attr-defined]
 
 
 async def test_a_failing_create_leaves_no_socket(window: wsock.Window) -> None:
