@@ -125,6 +125,8 @@ async def test_at_mark(pair: Pair, window: wsock.Window) -> None:
     await messages(window)
     assert pair.near.ioctl(wsock.SIOCATMARK) == 0
     assert await pair.near.recv(9) == b"ab"
+    assert pair.near.ioctl(wsock.SIOCATMARK) == 0
+    assert pair.near.recv_nowait(1, std.MSG_OOB) == b"!"
     assert pair.near.ioctl(wsock.SIOCATMARK) == 1
 
 

@@ -308,7 +308,7 @@ class ReceivingEndpoint(Endpoint):
 
     def at_mark(self) -> bool:
         """SIOCATMARK as Winsock has it: true unless urgent data is unread ahead."""
-        return not self.has_urgent() or bool(self.file.at_mark())
+        return not self.has_urgent()
 
     # What happens below: providers that keep the bytes
 
