@@ -30,7 +30,7 @@ from wsock.win32._border import (
 from wsock.win32._buffers import number, store, target, view
 from wsock.win32._calls import attempt, failed, look_first, socket_of
 from wsock.win32._threads import current, get_thread
-from wsock.win32.constants import FD_OOB, FD_READ, SOCKET_ERROR
+from wsock.win32.constants import FD_OOB, FD_READ, MSG_OOB, SOCKET_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -304,6 +304,8 @@ def _send(thread: Thread, sock: Socket, data: bytes, flags: int, remote: bytes) 
     """Any sending call, by the socket's mode."""
     here = message_flags(flags)
     endpoint = sock._endpoint
+    if flags & MSG_OOB:
+        _reactor.turn()  # what was sent before is reported before
     if endpoint.type != STREAM:
         args: tuple[Any, ...] = (endpoint.sendto, data, remote, here)
     else:
