@@ -364,12 +364,13 @@ class MessageQueue:
     def discard(self, window: Window) -> None:
         """Drop the messages and timers of a window that ends."""
         self._timers.discard(window)
-        for _ in range(len(self._messages)):
-            message = self._messages.popleft()
+        messages = self._messages
+        # Only what is there now is moved, and back to the left: another thread may append meanwhile.
+        taken = [messages.popleft() for _ in range(len(messages))]
+        messages.extendleft(message for message in reversed(taken) if message.window is not window)
+        for message in taken:
             if message.window is window:
                 self.count_taken(message)
-            else:
-                self._messages.append(message)
 
     def close(self) -> None:
         """End the queue: what is in it is dropped, a waiting reader gets ClosedResourceError."""
