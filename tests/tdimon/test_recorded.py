@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from wsock import tdimon
-from wsock.tdimon.diagram import build
-from wsock.tdimon.statistics import summarise
 
 from .story import GOLDEN, SIDES, golden_text
 
@@ -54,14 +52,16 @@ def test_every_call_stands_before_what_it_caused() -> None:
 
 def test_figures() -> None:
     """All 3000 bytes arrive; the pool of two never had fewer than one free place."""
-    found = summarise(tdimon.load(RECORDED).records())
+    found = tdimon.load(RECORDED).statistics()
     assert (found.bytes_sent, found.bytes_received) == (3000, 3000)
     assert [(pool.accepted, pool.lowest_free) for pool in found.pools] == [(1, 1)]
 
 
 def test_the_picture_in_the_documentation_is_the_one_that_is_drawn() -> None:
     """docs/story.svg is ``wsock tdimon draw tests/tdimon/golden/story.jsonl docs/story.svg``."""
-    drawn = build(tdimon.load(RECORDED).records()).to_svg(TITLE)
+    trace = tdimon.load(RECORDED)
+    drawn = trace.diagram().to_svg(TITLE)
+    assert len(trace.diagram("client", selection="@data").steps) == 2
     assert PICTURE.read_text(encoding="utf-8") == drawn
 
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsock.tdimon import formats
+from wsock.tdimon.diagram import Diagram, build
 from wsock.tdimon.ring import CAPACITY, Ring
 from wsock.tdimon.rows import Row, RowFeed
 from wsock.tdimon.selection import Selection
+from wsock.tdimon.statistics import Statistics, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,6 +103,31 @@ class Trace:
     def table(self, host: str | None = None, *, profile: str = "plain") -> str:
         """Return the rows as a text table."""
         return "\n".join(formats.write_table(self.rows(host, profile=profile))) + "\n"
+
+    def statistics(self) -> Statistics:
+        """Return the figures of the kept records: requests, bytes, refusals, pools."""
+        return summarise(self.records(), self.lost)
+
+    def diagram(
+        self, *hosts: str, selection: Selection | str = "", profile: str = "all"
+    ) -> Diagram:
+        """Return a sequence diagram; its ``to_text``, ``to_mermaid`` and ``to_svg`` draw it.
+
+        Args:
+          hosts: one or two names; by default those of the trace.
+          selection: which records are drawn: an expression or a Selection.
+          profile: which kinds of records are drawn.
+
+        Raises:
+          ValueError: more than two hosts, and none chosen. FilterSyntaxError: no expression.
+        """
+        chosen = Selection(selection) if isinstance(selection, str) else selection
+        records = [
+            record
+            for record, row in formats.rows_of(self.records(), profile)
+            if record is not None and chosen.shows(record, row)
+        ]
+        return build(records, hosts=hosts)
 
     def save(self, path: str | Path, *, profile: str = "all") -> None:
         """Write the trace to a file: ``.tsv``, ``.txt`` (a table), else JSON lines.

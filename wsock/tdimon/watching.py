@@ -52,7 +52,7 @@ class Attachment:
         if not targets and not self._everything:
             self._everything = True
             _stack.new_stack_hooks.append(self._hook)
-            targets = (_stack.Stack.default(), *_stack.stacks)
+            targets = tuple(_stack.stacks)
         for target in targets:
             endpoint: Any = getattr(target, "_endpoint", None)
             if endpoint is None:
