@@ -259,3 +259,13 @@ def test_faults_say_what_they_are() -> None:
         assert repr(fault) == "<Fault loss 0.5 {a, b} c>"
     assert repr(fault) == "<Fault loss 0.5 {a, b} c, ended>"
     fault.end()
+
+
+def test_ended_faults_are_forgotten() -> None:
+    """A thousand short partitions leave nothing behind."""
+    net, (a, b, _) = lan()
+    for _ in range(1000):
+        with net.partition(a, b), net.hold(a, b):
+            pass
+    assert len(net._partitions) == len(net._holds) == 1
+    assert a.wires[0].gates == []

@@ -286,3 +286,10 @@ def test_a_switched_mtu_is_seen_by_the_next_packet() -> None:
     for direction in link.directions():
         direction.change({"mtu": 1000})
     assert a.ipv4.route(THERE).mtu == 1000  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("bad", [{"ttl": 256}, {"ttl": -1}, {"dscp": 64}, {"dscp": -1}])
+def test_a_ttl_or_codepoint_that_has_no_room_in_the_header_is_einval(bad: dict[str, int]) -> None:
+    """What a program sets and cannot be sent is an error of its call, and nothing else."""
+    _, a, _ = linked()
+    assert a.ipv4.send(PROTOCOL, None, THERE, b"", **bad) is LocalError.EINVAL  # type: ignore[arg-type]

@@ -107,3 +107,11 @@ def test_a_closed_raw_socket_hears_nothing() -> None:
     assert a.raw.endpoints == []
     with pytest.raises(errors.WSAENOTSOCK):
         endpoint.recvfrom(100)
+
+
+@pytest.mark.parametrize("protocol", [0, 256, -1])
+def test_a_protocol_number_that_does_not_exist_is_refused(protocol: int) -> None:
+    """One byte in the header, and 0 is no protocol of raw sockets."""
+    stack = Stack("a", provider=VirtualProvider(Network().host("a")))
+    with pytest.raises(errors.WSAError):
+        stack.open(std.AF_INET, std.SOCK_RAW, protocol)

@@ -92,3 +92,17 @@ def test_a_broadcast_is_not_for_those_bound_to_one_address_or_another_peer() -> 
     sender.send(b"x", packed("255.255.255.255"), 53)
     net.run_until_quiet()
     assert [e.waiting for e in (exact, connected, wild)] == [0, 0, 1]
+
+
+def test_ud7_ttl_0_stays_in_the_host() -> None:
+    """UD7: such a datagram reaches members on this host, and no wire."""
+    net, (a, b) = hosts()
+    group = packed("239.1.1.1")
+    members = [bound(a, 5000), bound(b, 5000)]
+    for member in members:
+        member.join(group)
+    sender = a.udp.open()
+    sender.multicast_ttl = 0
+    sender.send(b"here", group, 5000)
+    net.run_until_quiet()
+    assert [received(member) for member in members] == [[b"here"], []]

@@ -104,7 +104,7 @@ class Faults(Places):
         """Drop everything between ``a`` and ``b``, silently. TCP survives a short one."""
         text = f"partition {place_text(a)} {place_text(b)}".rstrip()
         fault = self._gated(text, a, b, both, lambda scope: PartitionGate(scope, text))
-        self._partitions.append((fault, place_key(a, b)))
+        self._remember(self._partitions, fault, place_key(a, b))
         return fault
 
     def heal(self, a: Place = None, b: Place = None) -> None:
@@ -123,7 +123,7 @@ class Faults(Places):
             fault = self._gated(text, host, None, True, lambda scope: RejectGate(self, scope, text))
         else:
             fault = self._gated(text, host, None, True, lambda scope: PartitionGate(scope, text))
-        self._partitions.append((fault, place_key(host, None)))
+        self._remember(self._partitions, fault, place_key(host, None))
         return fault
 
     def hold(self, a: Place = None, b: Place = None, *, both: bool = True) -> Fault:
@@ -136,7 +136,7 @@ class Faults(Places):
 
         fault = self._gated(f"hold {place_text(a)} {place_text(b)}".rstrip(), a, b, both, make)
         fault.on_end = lambda: self._let_go(gates)
-        self._holds.append((fault, place_key(a, b)))
+        self._remember(self._holds, fault, place_key(a, b))
         return fault
 
     def _let_go(self, gates: list[HoldGate]) -> None:
@@ -330,6 +330,13 @@ class Faults(Places):
             self.at(start + (len(order) + place) * interval, self.heal, node)
 
     # How.
+
+    def _remember(
+        self, known: list[tuple[Fault, frozenset[str]]], fault: Fault, where: frozenset[str]
+    ) -> None:
+        """Keep a fault that can be ended by its places; forget those that have ended."""
+        known[:] = [(other, place) for other, place in known if other.active]
+        known.append((fault, where))
 
     def _gated(
         self, text: str, a: Place, b: Place, both: bool, make: Callable[[Scope], Gate]

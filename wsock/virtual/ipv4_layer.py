@@ -154,6 +154,10 @@ class Ipv4Layer:
         if ttl is None:
             group = to_many and addresses.is_multicast(destination)
             ttl = MULTICAST_TTL if group else self.profile.time_to_live
+        elif not 0 <= ttl <= 255:
+            return LocalError.EINVAL
+        if not 0 <= dscp <= 63:
+            return LocalError.EINVAL
         packet = ipv4.build(
             source,
             destination,
@@ -167,7 +171,8 @@ class Ipv4Layer:
         )
         if to_many:
             self._send_to_self(packet, destination, route.interface, loop=multicast_loop)
-        self.transmit(packet, route)
+        if ttl:  # one that may not live at all stays in the host
+            self.transmit(packet, route)
         return None
 
     def _find_way(self, source: bytes | None, destination: bytes) -> HostRoute | LocalError:

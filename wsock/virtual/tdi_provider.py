@@ -62,7 +62,7 @@ class VirtualProvider:
             return VirtualStream(self, self.next_descriptor())
         if type == std.SOCK_DGRAM:
             return VirtualDatagram(self, self.next_descriptor())
-        if type == std.SOCK_RAW:
+        if type == std.SOCK_RAW and 0 < proto <= 255:
             return VirtualRaw(self, self.next_descriptor(), proto)
         raise StatusError(Status.NOT_SUPPORTED)
 
