@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from .bits import ET, IN, OUT, PRI, RDHUP
-from .waits import WaitsReactor
+from .waits import DRAIN_LIMIT_S, WaitsReactor
 
 if TYPE_CHECKING:
     from .files import KernelFile
@@ -47,9 +47,6 @@ _EVERYTHING: Final = IN | PRI | OUT | RDHUP | ET
 #: Events taken at once, and how often in a row before other tasks get a turn.
 _BATCH: Final = 512
 _ROUNDS: Final = 4
-
-#: How long the drain at the end of a run may take in all (ruling A1).
-DRAIN_LIMIT_S: Final = 30.0
 
 _logger: Final = logging.getLogger("wsock")
 
@@ -87,10 +84,11 @@ class EpollReactor:
         self._table: dict[int, KernelFile] = {}
         self.dead = False
         self.token = trio.lowlevel.current_trio_token()
-        _alive.add(self)
 
     def add(self, file: KernelFile) -> None:
         """Register ``file`` for everything; what is ready already is reported first."""
+        if self.dead:
+            return
         number = file.fileno()
         self._table[number] = file
         self._epoll.register(number, _EVERYTHING)
@@ -180,7 +178,7 @@ def _fail(file: KernelFile) -> None:
         _logger.exception("aborting %r failed too", file)
 
 
-_alive: weakref.WeakSet[EpollReactor] = weakref.WeakSet()
+_alive: weakref.WeakSet[EpollReactor | WaitsReactor] = weakref.WeakSet()
 
 
 def _in_child() -> None:
@@ -211,4 +209,5 @@ def current_reactor(engine: str) -> Reactor | None:
             new = WaitsReactor()
         trio.lowlevel.spawn_system_task(new.run, name=f"wsock reactor ({engine})")
         reactor = table[engine] = new
+        _alive.add(new)
     return reactor

@@ -331,6 +331,7 @@ class KernelStream(KernelFile):
 
     def _block(self) -> None:
         self.blocked = True
+        self.register()  # adopted before the run, say: somebody has to hear when there is room
         if self.reactor is not None:
             self.reactor.want_write(self)
 
@@ -454,6 +455,11 @@ class KernelStream(KernelFile):
 
     def _end_later(self, timeout: float | None) -> None:
         self.phase = ENDING
+        self.register()
+        if self.reactor is None:  # outside a run: what goes out at once, and no more
+            self._flush()
+            self._out_of_patience()
+            return
         if timeout is not None and self.reactor is not None:
             self._limit = _timers.call_later(timeout, self._out_of_patience)
         self._start_patience()
@@ -521,6 +527,6 @@ class KernelStream(KernelFile):
     def run_over(self) -> None:
         """The run has ended: a closed file that could not send its rest is reset here."""
         if self.phase == ENDING:
-            self._give_up(Status.IO_TIMEOUT)
+            self._out_of_patience()
         else:
             super().run_over()

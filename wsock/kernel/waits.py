@@ -31,6 +31,9 @@ __all__ = ["WaitsReactor"]
 
 URGENT_LOOK_S: Final = 0.020
 
+#: How long the drain at the end of a run may take in all (ruling A1).
+DRAIN_LIMIT_S: Final = 30.0
+
 _logger: Final = logging.getLogger("wsock")
 
 
@@ -65,6 +68,8 @@ class WaitsReactor:
 
     def add(self, file: KernelFile) -> None:
         """Arm a wait for reading."""
+        if self.dead:
+            return
         watch = self._watches[file] = _Watch(file)
         self._start(watch, write=False)
 
@@ -114,7 +119,7 @@ class WaitsReactor:
         """Look once, without waiting, at everything that is armed; whether anything was ready."""
         watches = [watch for watch in self._watches.values() if watch.read or watch.write]
         served = False
-        for start in range(0, len(watches), 256):  # select() has a limit on some systems
+        for start in range(0, len(watches), 256):  # where select must do, it has a limit
             part = watches[start : start + 256]
             readable, writable, urgent = _look(part)
             for watch in part:
@@ -206,17 +211,23 @@ class WaitsReactor:
 
     async def _drain(self) -> None:
         """Move what sends have promised, while there is progress (ruling A1)."""
+        limit = trio.current_time() + DRAIN_LIMIT_S
         with trio.CancelScope(shield=True) as scope:
-            while True:
+            while not self.dead:
                 left = [file for file in self._watches if file.rest_length()]
                 if not left:
                     return
                 patience = max(file.provider.exit_flush_timeout for file in left)
                 before = sum(file.rest_length() for file in left)
-                scope.deadline = trio.current_time() + patience
+                scope.deadline = min(trio.current_time() + patience, limit)
                 while sum(file.rest_length() for file in left) == before:
                     await trio.sleep(0.005)
                     self.turn()
+
+    def forget(self) -> None:
+        """Called in a forked child: Trio's own epoll is the parent's; never touch it again."""
+        self.dead = True
+        self._watches = {}
 
     def _end(self) -> None:
         for file in list(self._watches):
@@ -229,8 +240,27 @@ class WaitsReactor:
 
 def _look(watches: list[_Watch]) -> tuple[set[int], set[int], set[int]]:
     numbers = [watch.number for watch in watches]
+    if hasattr(select, "poll"):
+        return _poll(numbers)
     try:
         readable, writable, urgent = select.select(numbers, numbers, numbers, 0)
     except (OSError, ValueError):
         return set(), set(), set()
     return set(readable), set(writable), set(urgent)
+
+
+def _poll(numbers: list[int]) -> tuple[set[int], set[int], set[int]]:
+    """The same by poll, which takes any number of descriptors, and numbers above 1023."""
+    poll = select.poll()
+    for number in numbers:
+        poll.register(number, select.POLLIN | select.POLLOUT | select.POLLPRI)
+    readable, writable, urgent = set(), set(), set()
+    ends = select.POLLHUP | select.POLLERR
+    for number, events in poll.poll(0):
+        if events & (select.POLLIN | ends):
+            readable.add(number)
+        if events & (select.POLLOUT | ends):
+            writable.add(number)
+        if events & select.POLLPRI:
+            urgent.add(number)
+    return readable, writable, urgent
