@@ -365,7 +365,7 @@ class MessageQueue:
         """Drop the messages and timers of a window that ends."""
         self._timers.discard(window)
         messages = self._messages
-        # Only what is there now is moved, and back to the left: another thread may append meanwhile.
+        # Only what is there now is moved, and back to the left: other threads may append.
         taken = [messages.popleft() for _ in range(len(messages))]
         messages.extendleft(message for message in reversed(taken) if message.window is not window)
         for message in taken:
