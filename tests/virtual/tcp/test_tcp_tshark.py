@@ -82,7 +82,11 @@ def together(pair: Pair) -> None:
 def test_a_faultless_run_gives_no_complaint(
     profile: str, order: Callable[[Pair], None], tmp_path: Path
 ) -> None:
-    """Handshake, small talk, 300 KB each way, and every order of closing."""
+    """Handshake, small talk, 300 KB each way, and every order of closing.
+
+    The window of Windows 2000 is twelve full segments, so that a sender fills it to the byte, which
+    Wireshark remarks upon, rightly.
+    """
     pair = connected(profile)
     for text in (b"hello", b"x" * 1000, b"y" * 2000):
         pair.near.send(text)
@@ -98,7 +102,8 @@ def test_a_faultless_run_gives_no_complaint(
     pair.wire.run(2)
     path = tmp_path / "run.pcap"
     capture(pair, path)
-    assert tshark(path, COMPLAINTS) == []
+    filled = " && !tcp.analysis.window_full" if profile == "windows2000" else ""
+    assert tshark(path, f"({COMPLAINTS}){filled}") == []
     assert len(tshark(path, "tcp.flags.syn == 1")) == 2
 
 
