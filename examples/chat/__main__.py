@@ -76,10 +76,8 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
     """Let people talk, for ever."""
     chat = Chat()
     async with wsock.Window() as window:
-        with wsock.socket() as listener:
+        with wsock.create_server(("127.0.0.1", port)) as listener:
             listener.async_select(window, WM_CLIENT, FD_ACCEPT | FD_READ | FD_CLOSE)
-            listener.bind(("127.0.0.1", port))
-            listener.listen()
             port = listener.getsockname()[1]
             print("listening on port", port, file=sys.stderr)
             task_status.started(port)

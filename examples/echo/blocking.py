@@ -14,9 +14,7 @@ import wsock
 async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     """Accept clients for ever, a task each."""
     async with trio.open_nursery() as nursery:
-        with wsock.socket() as listener:
-            listener.bind(("127.0.0.1", port))
-            listener.listen()
+        with wsock.create_server(("127.0.0.1", port)) as listener:
             task_status.started(listener.getsockname()[1])
             while True:
                 sock, _ = await listener.accept()

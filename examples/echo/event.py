@@ -20,9 +20,7 @@ Sockets = dict[wsock.Event, wsock.Socket]
 async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     """Wait for any event, then serve all that are set, for ever."""
     sockets: Sockets = {}
-    with wsock.socket() as listener:
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
+    with wsock.create_server(("127.0.0.1", port)) as listener:
         watch(listener, sockets)
         task_status.started(listener.getsockname()[1])
         try:

@@ -21,10 +21,8 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
     """Hand messages to the procedure, for ever."""
     clients: set[wsock.Socket] = set()
     async with wsock.Window() as window:
-        with wsock.socket() as listener:
+        with wsock.create_server(("127.0.0.1", port)) as listener:
             listener.async_select(window, WM_SOCKET, FD_ACCEPT | FD_READ | FD_WRITE | FD_CLOSE)
-            listener.bind(("127.0.0.1", port))
-            listener.listen()
             task_status.started(listener.getsockname()[1])
             try:
                 await window.run(lambda message: on_message(message, clients))

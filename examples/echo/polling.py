@@ -17,9 +17,7 @@ PAUSE_S = 0.01  # shorter answers faster and burns more
 
 async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     """Poll the listener and all clients for ever."""
-    with wsock.socket() as listener:
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
+    with wsock.create_server(("127.0.0.1", port)) as listener:
         task_status.started(listener.getsockname()[1])
         clients: set[wsock.Socket] = set()
         try:

@@ -18,10 +18,8 @@ from wsock.constants import FD_ACCEPT, FD_CLOSE, FD_READ, FD_WRITE
 async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     """Wait for all, look at all, for ever."""
     something = wsock.Event()
-    with wsock.socket() as listener:
+    with wsock.create_server(("127.0.0.1", port)) as listener:
         listener.event_select(something, FD_ACCEPT | FD_READ | FD_WRITE | FD_CLOSE)
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
         task_status.started(listener.getsockname()[1])
         sockets = [listener]
         try:

@@ -17,9 +17,7 @@ Say = Callable[[str], None]
 
 async def pair(stack: wsock.Stack | None = None) -> tuple[wsock.Socket, wsock.Socket]:
     """Two sockets of this process, connected to each other."""
-    with wsock.socket(stack=stack) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1)
+    with wsock.create_server(("127.0.0.1", 0), stack=stack) as listener:
         far = wsock.socket()
         await far.connect(listener.getsockname())
         near, _ = await listener.accept()

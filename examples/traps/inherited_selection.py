@@ -16,10 +16,8 @@ RULE = "accept inherits the listener's selection, as it is."
 
 async def accepted(window: wsock.Window, events: int) -> tuple[wsock.Socket, wsock.Socket]:
     """The two ends of a connection that was accepted at FD_ACCEPT; its client has sent b'hello'."""
-    with wsock.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    with wsock.create_server(("127.0.0.1", 0)) as listener:
         listener.async_select(window, WM_SOCKET, events)
-        listener.listen()
         client = wsock.socket()
         await client.connect(listener.getsockname())
         await window.get()  # FD_ACCEPT
