@@ -27,12 +27,15 @@ from wsock.virtual.interfaces import LoopbackInterface, WireInterface
 from wsock.virtual.ipv4_layer import Ipv4Layer
 from wsock.virtual.layers import PROTOCOL_TCP, PROTOCOL_UDP, Counters
 from wsock.virtual.netstat import NetstatRow, netstat
+from wsock.virtual.probes import Ping, Traceroute
 from wsock.virtual.raw_layer import RawLayer
 from wsock.virtual.routes import RouteTable
 from wsock.virtual.scheduler import HostClock
 from wsock.virtual.udp_layer import UdpLayer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsock.virtual.addresses import Address
     from wsock.virtual.building import Building
     from wsock.virtual.interfaces import Interface
@@ -193,6 +196,41 @@ class HostCore:
     def netstat(self) -> list[NetstatRow]:
         """Return a row for every endpoint: listeners, connections, UDP, raw."""
         return netstat(self)
+
+    def start_ping(
+        self,
+        destination: Address,
+        *,
+        count: int = 4,
+        size: int = 56,
+        interval: float = 1.0,
+        timeout: float = 1.0,
+        on_done: Callable[[], object] | None = None,
+    ) -> Ping:
+        """Begin to ping; the object returned gathers the replies. See :class:`Ping`."""
+        return Ping(
+            self,
+            destination,
+            count=count,
+            size=size,
+            interval=interval,
+            timeout=timeout,
+            on_done=on_done,
+        )
+
+    def start_traceroute(
+        self,
+        destination: Address,
+        *,
+        max_hops: int = 30,
+        probes: int = 3,
+        timeout: float = 1.0,
+        on_done: Callable[[], object] | None = None,
+    ) -> Traceroute:
+        """Begin to look for the routers on a way. See :class:`Traceroute`."""
+        return Traceroute(
+            self, destination, max_hops=max_hops, probes=probes, timeout=timeout, on_done=on_done
+        )
 
     # What the layers ask for.
 
