@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
 from ..constants import SO_DONTLINGER, SO_EXCLUSIVEADDRUSE
-from ..tdi import StatusError
+from ..tdi import Status, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ LINGER: Final = struct.Struct("ii")
 SMALLEST_KERNEL_BUFFER: Final = 65536
 
 _SOCKET: Final = std.SOL_SOCKET
+_UNKNOWN: Final = frozenset({Status.INVALID_DEVICE_REQUEST, Status.NOT_SUPPORTED})
 _READ_ONLY: Final = frozenset({std.SO_ERROR, std.SO_TYPE, std.SO_ACCEPTCONN})
 _TIMEOUTS: Final = frozenset({std.SO_RCVTIMEO, std.SO_SNDTIMEO})
 _BUFFERS: Final = frozenset({std.SO_RCVBUF, std.SO_SNDBUF})
@@ -157,8 +158,14 @@ def _pass_down(endpoint: Endpoint, level: int, option: int, value: int | bytes) 
     try:
         endpoint.file.set_option(level, option, value)
     except (OSError, StatusError) as error:
-        failure = endpoint.failure("setsockopt", error)
-        raise failure from None
+        raise _failure(endpoint, "setsockopt", error) from None
+
+
+def _failure(endpoint: Endpoint, call: str, error: OSError | StatusError) -> errors.WSAError:
+    """Return the WSAError; an option that the transport does not know is WSAENOPROTOOPT."""
+    if isinstance(error, StatusError) and error.status in _UNKNOWN:
+        return errors.WSAENOPROTOOPT(call, endpoint.state)
+    return endpoint.failure(call, error)
 
 
 def set_option(endpoint: Endpoint, level: int, option: int, value: Any) -> None:  # noqa: ANN401
@@ -208,7 +215,7 @@ def get_option(endpoint: Endpoint, level: int, option: int, size: int = 0) -> in
     try:
         answer: int | bytes = endpoint.file.get_option(level, option, size)
     except (OSError, StatusError) as error:
-        raise endpoint.failure("getsockopt", error) from None
+        raise _failure(endpoint, "getsockopt", error) from None
     if (level, option) in _BOOLEANS:
         return int(bool(answer))
     return answer
