@@ -356,3 +356,25 @@ async def test_a_wait_for_all_survives_events_that_come_and_go() -> None:
         assert len(nursery.child_tasks) == 1
         events[0].set()
     assert states(events) == [True] * 4
+
+
+class SetMeanwhile(dict):  # type: ignore[type-arg]
+    """The waits of an event that another thread sets in the moment when a wait is entered."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+    def __setitem__(self, wait: object, nothing: None) -> None:
+        self.event._set = True  # that thread finds no wait yet
+        super().__setitem__(wait, nothing)
+
+
+@pytest.mark.parametrize("wait_all", [False, True])
+async def test_a_set_between_looking_and_sleeping_is_not_lost(wait_all: bool) -> None:
+    """The wait looks once more after it is entered; nothing of it stays behind."""
+    event = Event(manual_reset=False)
+    event._waits = SetMeanwhile(event)
+    with trio.fail_after(5), assert_checkpoints():
+        await wait_for_multiple_events([event, event], wait_all)
+    assert not event.is_set()
+    assert event._waits == {}

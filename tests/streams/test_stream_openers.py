@@ -82,7 +82,12 @@ class FakeSocket:
     made: list[FakeSocket]
     plans: dict[str, tuple[float, type[wsock.WSAError] | None]]
 
+    no_ipv6 = False
+    connected: Callable[[], object] = staticmethod(lambda: None)
+
     def __init__(self, family: int, type: int, *, stack: object = None) -> None:  # noqa: A002
+        if self.no_ipv6 and family == std.AF_INET6:
+            raise wsock.WSAEAFNOSUPPORT("socket")
         self.type = type
         self.closed = False
         self.started: float | None = None
@@ -96,6 +101,7 @@ class FakeSocket:
         await trio.sleep(seconds)
         if error is not None:
             raise error("connect", "", address[0])
+        self.connected()
 
     def close(self) -> None:
         self.closed = True
@@ -166,6 +172,32 @@ async def test_all_failures_are_told(
     assert isinstance(cause, ExceptionGroup)
     assert len(cause.exceptions) == 2
     assert all(sock.closed for sock in made)
+
+
+async def test_a_family_that_is_not_there_is_a_failure_as_any_other(
+    plans: Callable[..., list[FakeSocket]],
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next address is tried at once."""
+    monkeypatch.setattr(FakeSocket, "no_ipv6", True)
+    plans({"2::1": (0, None), "1.1.1.1": (0.5, None)})
+    start = trio.current_time()
+    stream = await open_tcp_stream("host", 80)
+    assert stream.socket.address == "1.1.1.1"  # type: ignore[attr-defined]
+    assert trio.current_time() - start == pytest.approx(0.5)
+
+
+async def test_a_connection_that_comes_as_the_caller_is_cancelled_is_closed(
+    plans: Callable[..., list[FakeSocket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would get it, so nobody could close it."""
+    made = plans({"1.1.1.1": (0, None)})
+    with trio.CancelScope() as scope:
+        monkeypatch.setattr(FakeSocket, "connected", staticmethod(scope.cancel))
+        await open_tcp_stream("host", 80, happy_eyeballs_delay=5)
+    assert scope.cancelled_caught
+    assert [sock.closed for sock in made] == [True]
 
 
 async def test_cancelling_ends_every_attempt(

@@ -395,3 +395,38 @@ def test_posting_before_and_after_a_run() -> None:
     assert trio.run(window.run, got.append) == 4
     assert [message.wparam for message in got] == [1]
     window.post(WM_USER, 2)
+
+
+class PostedMeanwhile(MessageQueue):
+    """A queue to which another thread posts between the reader's look and its sleep."""
+
+    def _is_there(self, filters: Any) -> bool:  # noqa: ANN401
+        if self._sleeper is None:
+            return False
+        sleeper, self._sleeper = self._sleeper, None  # that thread finds no sleeper yet
+        self.post(None, WM_USER, "late")
+        self._sleeper = sleeper
+        return super()._is_there(filters)
+
+
+async def test_a_post_between_looking_and_sleeping_is_not_lost() -> None:
+    """The reader looks once more after it has said that it sleeps."""
+    queue = PostedMeanwhile()
+    with trio.fail_after(5), assert_checkpoints():
+        assert (await queue.get()).wparam == "late"
+    assert not queue.statistics().reader_waiting
+
+
+def test_a_post_after_the_run_finds_nobody() -> None:
+    """The reader went away with its run; what is posted waits."""
+    window = Window()
+
+    async def leave_a_sleeper() -> None:
+        trio.lowlevel.spawn_system_task(window.get)
+        await wait_all_tasks_blocked()
+
+    trio.run(leave_a_sleeper)
+    thread = threading.Thread(target=window.post, args=(WM_USER, 1))
+    thread.start()
+    thread.join()
+    assert window.statistics().queued == 1
