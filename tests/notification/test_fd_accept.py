@@ -136,7 +136,7 @@ async def test_reports_data_that_came_before_accept(world: World, window: wsock.
     assert await messages(window) == [(FD_ACCEPT, 0)]
     accepted = world.keep(listener.accept_nowait()[0])
     await world.settle(accepted, ended=True)
-    expected = [FD_WRITE, FD_READ] + [FD_CLOSE] * world.windows
+    expected = [FD_READ, FD_WRITE] + [FD_CLOSE] * world.windows
     assert events_in(window) == expected
     assert accepted.recv_nowait(9) == b"abc"
     if not world.windows:

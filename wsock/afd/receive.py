@@ -12,7 +12,8 @@
 # Rule 1: ``readable`` is cleared by a real short read or a would-block and by nothing else; an
 #         edge would be lost. While an urgent byte is about, a short read may have stopped at the
 #         mark, so then it clears nothing (ruling B8).
-# Rule 2: every receiving call re-enables FD_READ and FD_OOB, also one that fails.
+# Rule 2: every receiving call re-enables FD_READ and FD_OOB, also one that fails; a call with
+#         MSG_OOB, which takes nothing of the stream, re-enables FD_OOB alone (recorded on Winsock).
 # Rule 3: no call here writes a trace row but the TDI_RECEIVE after a refusal (tdi-afd 6).
 #
 # Sources: recv page; AFD receive windows (tdi-afd 6); Linux tcp(7).
@@ -147,7 +148,7 @@ class ReceivingEndpoint(Endpoint):
             return self._receive_normal(max_bytes, flags & std.MSG_PEEK)
         finally:
             if not (max_bytes < 0 and self.windows_rules and self._in_event_mode()):
-                self.re_enable(READ_AND_OOB)
+                self.re_enable(FD_OOB if flags & std.MSG_OOB else READ_AND_OOB)
                 if self.attention & PEER_RELEASED:
                     self.evaluate(FD_CLOSE)
 

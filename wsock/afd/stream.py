@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
-from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_WRITE
+from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
 from ..tdi import (
     HANDLER_ORDER,
     STATUS_TO_WSA,
@@ -341,6 +341,8 @@ class StreamEndpoint(SendingEndpoint):
 
     def begin(self) -> None:
         """The accepted socket exists: report what holds, and let the transport report."""
+        if self.mask & FD_READ:
+            self.evaluate(FD_READ)  # FD_READ before FD_WRITE, where both hold
         self.arrive(FD_WRITE)
         self.file.begin()
 
