@@ -54,7 +54,7 @@ async def window() -> AsyncIterator[wsock.Window]:
         yield window
 
 
-async def run_until(window: wsock.Window, condition: Any) -> None:  # noqa: ANN401
+async def run_until(window: wsock.Window, condition: Any) -> None:
     """Serve the window until ``condition()`` holds."""
     with trio.fail_after(10):
         async for batch in window.batches():
@@ -66,7 +66,7 @@ async def run_until(window: wsock.Window, condition: Any) -> None:  # noqa: ANN4
                 return
 
 
-async def until(condition: Any) -> None:  # noqa: ANN401
+async def until(condition: Any) -> None:
     """Look every 10 ms: the machine's network takes its time."""
     with trio.fail_after(10):
         while True:
@@ -75,7 +75,7 @@ async def until(condition: Any) -> None:  # noqa: ANN401
             await trio.sleep(0.01)
 
 
-def listening(window: wsock.Window, kind: type[AsyncSocket] = Recorder) -> Any:  # noqa: ANN401
+def listening(window: wsock.Window, kind: type[AsyncSocket] = Recorder) -> Any:
     listener = kind(window)
     listener.create(address="127.0.0.1")
     listener.listen()
@@ -243,7 +243,7 @@ async def test_an_exception_goes_to_on_error_of_its_object(window: wsock.Window)
         async with trio.open_nursery() as nursery:
             if deal_with_it:
                 nursery.start_soon(window.run)
-                await until(lambda: client.caught is not None)  # noqa: B023
+                await until(lambda: client.caught is not None)
                 nursery.cancel_scope.cancel()
             else:
                 with pytest.raises(LookupError, match="in on_send"):

@@ -168,6 +168,6 @@ class Interpreter:
         return "ended with an error" if failed else "ended well"
 
 
-async def transcript(scenario: str) -> Any:  # noqa: ANN401  (str; start() gives what run gives)
+async def transcript(scenario: str) -> Any:
     """Run a scenario inside this Trio run."""
     return await w.start(Interpreter().run, scenario)

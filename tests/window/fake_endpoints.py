@@ -40,7 +40,7 @@ class FakeEndpoint:
         self.message = 0
         self.select(window, message, 1, self.socket)
 
-    def select(self, target: Window | None, message: int, mask: int, owner: Any, /) -> None:  # noqa: ANN401
+    def select(self, target: Window | None, message: int, mask: int, owner: Any, /) -> None:
         """As an endpoint does: the target is told when it changes."""
         old, self.target = self.target, target
         self.message, self.owner = message, owner

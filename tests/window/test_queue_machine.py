@@ -63,20 +63,20 @@ class Model:
         self.order = 0
         self.refused = 0
 
-    def post(self, window: Any, number: int, parameter: int, *, by_program: bool) -> bool:  # noqa: ANN401
+    def post(self, window: Any, number: int, parameter: int, *, by_program: bool) -> bool:
         if by_program and sum(message.by_program for message in self.messages) == LIMIT:
             self.refused += 1
             return False
         self.messages.append(Posted(window, number, parameter, by_program))
         return True
 
-    def set_timer(self, window: Any, identifier: int, seconds: float, now: float) -> None:  # noqa: ANN401
+    def set_timer(self, window: Any, identifier: int, seconds: float, now: float) -> None:
         self.kill_timer(window, identifier)
         self.order += 1
         period = max(seconds, 0.010)
         self.timers.append(Timer(window, identifier, period, now + period, self.order))
 
-    def kill_timer(self, window: Any, identifier: int) -> bool:  # noqa: ANN401
+    def kill_timer(self, window: Any, identifier: int) -> bool:
         before = len(self.timers)
         self.timers = [
             timer
@@ -85,10 +85,10 @@ class Model:
         ]
         return len(self.timers) < before
 
-    def look(self, filters: Any, now: float, *, remove: bool) -> Found | None:  # noqa: ANN401
+    def look(self, filters: Any, now: float, *, remove: bool) -> Found | None:
         window, (minimum, maximum) = filters
 
-        def passes(whose: Any, number: int) -> bool:  # noqa: ANN401
+        def passes(whose: Any, number: int) -> bool:
             in_range = minimum <= number <= maximum or (minimum, maximum) == (0, 0)
             return in_range and window in ("every", whose)
 
@@ -115,7 +115,7 @@ class Model:
                 first.due += first.period
         return first.window, WM_TIMER, first.identifier
 
-    def end(self, window: Any) -> None:  # noqa: ANN401
+    def end(self, window: Any) -> None:
         self.messages = [message for message in self.messages if message.window != window]
         self.timers = [timer for timer in self.timers if timer.window != window]
 
@@ -178,13 +178,13 @@ class Run:
         self.model.quit = code
         self.queue.post_quit(code)
 
-    def take(self, filters: Any) -> None:  # noqa: ANN401
+    def take(self, filters: Any) -> None:
         self.look(filters, remove=True)
 
-    def peek(self, filters: Any) -> None:  # noqa: ANN401
+    def peek(self, filters: Any) -> None:
         self.look(filters, remove=False)
 
-    def look(self, filters: Any, *, remove: bool) -> None:  # noqa: ANN401
+    def look(self, filters: Any, *, remove: bool) -> None:
         which, (minimum, maximum) = filters
         window: Any = {"every": EVERY_WINDOW, None: None, **self.windows}[which]
         look = self.queue.take if remove else self.queue.peek

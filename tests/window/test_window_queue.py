@@ -400,7 +400,7 @@ def test_posting_before_and_after_a_run() -> None:
 class PostedMeanwhile(MessageQueue):
     """A queue to which another thread posts between the reader's look and its sleep."""
 
-    def _is_there(self, filters: Any) -> bool:  # noqa: ANN401
+    def _is_there(self, filters: Any) -> bool:
         if self._sleeper is None:
             return False
         sleeper, self._sleeper = self._sleeper, None  # that thread finds no sleeper yet
