@@ -16,38 +16,42 @@ async def send_all(sock: trio.socket.SocketType, data: bytes) -> None:
 
 async def echo(sock: trio.socket.SocketType) -> None:
     """Send back what comes."""
-    while data := await sock.recv(READ_BYTES):
-        await send_all(sock, data)
+    with sock:
+        try:
+            while data := await sock.recv(READ_BYTES):
+                await send_all(sock, data)
+        except OSError:
+            return
 
 
 async def sink(sock: trio.socket.SocketType) -> None:
     """Throw away what comes."""
-    while await sock.recv(READ_BYTES):
-        pass
+    with sock:
+        try:
+            while await sock.recv(READ_BYTES):
+                pass
+        except OSError:
+            return
 
 
 async def source(sock: trio.socket.SocketType) -> None:
     """Send the block, and again."""
-    while True:
-        await send_all(sock, BLOCK)
+    with sock:
+        try:
+            while True:
+                await send_all(sock, BLOCK)
+        except OSError:
+            return
 
 
 async def serve(port: int, work: Work) -> None:
     """Accept for ever."""
     handler = {"echo": echo, "sink": sink, "source": source}[work]
-
-    async def handle(sock: trio.socket.SocketType) -> None:
-        with sock:
-            try:
-                await handler(sock)
-            except OSError:
-                return
-
     listening = trio.socket.from_stdlib_socket(listener(port))
     async with trio.open_nursery() as nursery:
         while True:
             sock, _address = await listening.accept()
-            nursery.start_soon(handle, sock)
+            nursery.start_soon(handler, sock)
 
 
 if __name__ == "__main__":
