@@ -241,6 +241,10 @@ class StreamEndpoint(SendingEndpoint):
             return Status.INSUFFICIENT_RESOURCES, None
         return Status.MORE_PROCESSING_REQUIRED, connection
 
+    def on_offer_behind(self) -> None:
+        """A further client waits behind the one in hand: in event mode Windows records that."""
+        self.arrive(FD_ACCEPT)
+
     def on_accepted(self, connection: ConnectionObject, status: Status) -> None:
         """TDI_ACCEPT ended: the connection waits for accept, or its place is free again."""
         if status != Status.SUCCESS:

@@ -85,7 +85,11 @@ class KernelListener(KernelFile):
     def ready(self, events: int) -> None:
         """Somebody connects: offer it, if the last one was accepted."""
         del events
-        if not self.holding and self._pause is None:
+        if self.holding:
+            owner = None if self.address is None else self.address.owner
+            if owner is not None:
+                owner.on_offer_behind()
+        elif self._pause is None:
             self._offer_or_pause()
 
     def register(self) -> None:
