@@ -357,7 +357,10 @@ class Socket(SocketControl):
           WSAENOBUFS: nothing was taken; FD_WRITE will tell when there is room. Else as
           ``send_nowait``, without WSAEWOULDBLOCK.
         """
-        return self._endpoint.send_more(_flat(data), self.max_unsent)  # type: ignore[no-any-return]
+        endpoint = self._endpoint
+        if endpoint.type != _STREAM:
+            return endpoint.sendto(_flat(data), b"")  # type: ignore[no-any-return]
+        return endpoint.send_more(_flat(data), self.max_unsent)  # type: ignore[no-any-return]
 
     async def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Send all of ``data``; return when it is with the system.
