@@ -243,7 +243,7 @@ async def test_an_exception_goes_to_on_error_of_its_object(window: wsock.Window)
         async with trio.open_nursery() as nursery:
             if deal_with_it:
                 nursery.start_soon(window.run)
-                await until(lambda: client.caught is not None)
+                await until(lambda: client.caught is not None)  # noqa: B023
                 nursery.cancel_scope.cancel()
             else:
                 with pytest.raises(LookupError, match="in on_send"):

@@ -206,6 +206,6 @@ async def test_a_stream_nobody_closes_warns() -> None:
     """ResourceWarning, as for every socket."""
     near, far = await make_pair()
     async with far:
-        with pytest.warns(ResourceWarning, match="unclosed"):
+        with pytest.warns(ResourceWarning, match="unclosed"):  # noqa: PT031
             del near
             gc.collect()

@@ -85,7 +85,7 @@ class FakeSocket:
     no_ipv6 = False
     connected: Callable[[], object] = staticmethod(lambda: None)
 
-    def __init__(self, family: int, type: int, *, stack: object = None) -> None:
+    def __init__(self, family: int, type: int, *, stack: object = None) -> None:  # noqa: A002
         if self.no_ipv6 and family == std.AF_INET6:
             raise wsock.WSAEAFNOSUPPORT("socket")
         self.type = type
@@ -227,7 +227,7 @@ async def test_a_missing_family_is_passed_over(monkeypatch: pytest.MonkeyPatch) 
     """One of two: go on with the other. Both: WSAEAFNOSUPPORT."""
     real, missing = wsock.socket, {std.AF_INET6}
 
-    def without(family: int, type: int, **rest: Any) -> wsock.Socket:
+    def without(family: int, type: int, **rest: Any) -> wsock.Socket:  # noqa: A002
         if family in missing:
             raise wsock.WSAEAFNOSUPPORT("socket")
         return real(family, type, **rest)
