@@ -357,3 +357,37 @@ def test_a_refused_receive_resumes_with_one_request() -> None:
     assert accepted.recv(8192) == bytes(8192)
     assert [row[1] for row in story.new_rows("server")] == ["TDI_RECEIVE"]
     assert accepted.recv(100) == b"beyond"
+
+
+def test_what_comes_before_accept_is_not_lost() -> None:
+    """The connection exists before accept (fact S0-14), so its data waits with it, in order."""
+    story, listener = server_only(2)
+    first, second = connect(story, 100), connect(story, 101)
+    story.wire.run()
+    first.send(b"one")
+    second.send(b"two")
+    second.close()
+    story.wire.run()
+    assert [listener.accept().recv(10) for _ in range(2)] == [b"one", b"two"]
+    assert listener.rx is None
+
+
+def test_a_listener_that_closes_resets_those_who_wait_with_data() -> None:
+    """Ruling R10: pending connections, oldest first, TDI_DISCONNECT ABORT and three rows each."""
+    story, listener = server_only(2)
+    client = connect(story, 100)
+    story.wire.run()
+    client.send(b"unheard")
+    story.wire.run()
+    story.new_rows("server")
+    listener.close()
+    story.wire.run()
+    assert [row[1] for row in story.new_rows("server")][1:5] == [
+        "TDI_DISCONNECT",
+        "TDI_DISASSOCIATE_ADDRESS",
+        "IRP_MJ_CLEANUP",
+        "IRP_MJ_CLOSE",
+    ]
+    with pytest.raises(errors.WSAECONNRESET):
+        client.recv(10)
+    assert story.stacks["server"].endpoints == {}

@@ -251,6 +251,8 @@ class StreamEndpoint(SendingEndpoint):
             self.pool.failed(connection)
             return
         self.pool.established(connection)
+        if self.host.device.provider.eager:
+            self._endpoint_for(connection)  # what comes before accept has to be buffered somewhere
         if not self.wake_receiver():
             self.arrive(FD_ACCEPT)
 
@@ -302,9 +304,7 @@ class StreamEndpoint(SendingEndpoint):
 
     def refuse_held(self) -> None:
         """Reset the connection that accept would hand over; its place is free again."""
-        connection = self.pool.accept()
-        connection.disconnect(DisconnectFlags.ABORT, final=True, timeout=None)
-        self.pool.release(connection)
+        self._reset_pending(self.pool, self.pool.accept())
         with suppress(StatusError):
             self.file.offer_next()
         self.re_enable(FD_ACCEPT)
@@ -328,6 +328,17 @@ class StreamEndpoint(SendingEndpoint):
             raise self.failure("accept", error) from None
 
     def _accepted(self, connection: ConnectionObject) -> StreamEndpoint:
+        """Return the endpoint of a connection, with what is inherited as of this moment."""
+        client = connection.client
+        endpoint = self._endpoint_for(connection) if client is self else client
+        endpoint.nonblocking = self.nonblocking
+        endpoint.reuse = self.reuse
+        endpoint.linger = self.linger
+        if self.options is not None:
+            options.inherit(endpoint, self)
+        return endpoint  # type: ignore[no-any-return]
+
+    def _endpoint_for(self, connection: ConnectionObject) -> StreamEndpoint:
         assert self.address is not None
         endpoint = type(self)(self.host, self.family, self.protocol, connection.file)
         endpoint.address = self.address
@@ -335,9 +346,6 @@ class StreamEndpoint(SendingEndpoint):
         endpoint.connection = connection
         connection.client = endpoint
         endpoint.step("accepted")
-        endpoint.nonblocking = self.nonblocking
-        endpoint.reuse = self.reuse
-        endpoint.linger = self.linger
         if self.options is not None:
             options.inherit(endpoint, self)
         endpoint.become_connected()
@@ -347,7 +355,10 @@ class StreamEndpoint(SendingEndpoint):
         """The accepted socket exists: report what holds, and let the transport report."""
         if self.mask & FD_READ:
             self.evaluate(FD_READ)  # FD_READ before FD_WRITE, where both hold
-        self.arrive(FD_WRITE)
+        if not self.attention & RESET:
+            self.arrive(FD_WRITE)
+        if self.attention & (PEER_RELEASED | RESET):
+            self.evaluate(FD_CLOSE)
         self.file.begin()
 
     # shutdown and close
@@ -501,10 +512,17 @@ class StreamEndpoint(SendingEndpoint):
     def _release_pool(self) -> None:
         pool, self.pool = self.pool, None
         for connection in pool.pending:
-            connection.disconnect(DisconnectFlags.ABORT, final=True)
-            pool.release(connection)
+            self._reset_pending(pool, connection)
         while pool.free:
             pool.release(pool.free.pop())
+
+    def _reset_pending(self, pool: BacklogPool, connection: ConnectionObject) -> None:
+        client = connection.client
+        if client is not self:
+            client.close(abort=True)
+        else:
+            connection.disconnect(DisconnectFlags.ABORT, final=True, timeout=None)
+            pool.release(connection)
 
     def give_away(self) -> int:
         """Give the descriptor away and forget it (detach); WSAEINVAL with bytes unsent."""
