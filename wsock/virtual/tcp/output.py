@@ -51,11 +51,12 @@ def flush(tcb: Connection) -> None:
         if tcb.syn_owed:
             _send_syn(tcb)
     else:
+        sent = False
         if tcb.send_buffer.end != tcb.send_buffer.start or (
             tcb.fin_wanted and not (tcb.fin_sent and tcb.snd_una == tcb.snd_nxt)
         ):
-            _send_data(tcb)
-        if tcb.ack_now or _window_update_due(tcb):
+            sent = _send_data(tcb)
+        if tcb.ack_now or (not sent and _window_update_due(tcb)):
             send_ack(tcb)
     _set_resend_timer(tcb)
     tcb.timers.arm()
@@ -113,9 +114,12 @@ def _emit(
         window = min(tcb.rcv_wnd, 0xFFFF)
     else:
         _advance_window(tcb)
-        shift = max(tcb.receive_shift, 0)
-        window = (tcb.rcv_wnd + (1 << shift) - 1) >> shift
-        tcb.rcv_wnd = window << shift
+        shift = tcb.receive_shift
+        if shift > 0:
+            window = (tcb.rcv_wnd + (1 << shift) - 1) >> shift
+            tcb.rcv_wnd = window << shift
+        else:
+            window = tcb.rcv_wnd
     tcb.layer.transmit(tcb, seq, tcb.rcv_nxt, flags, window, urgent, options, data)
     if flags & ACK:
         tcb.ack_now = False
@@ -178,21 +182,26 @@ def _window_update_due(tcb: Tcb) -> bool:
 # Data
 
 
-def _send_data(tcb: Tcb) -> None:
-    """Send as many segments as the windows allow."""
+def _send_data(tcb: Tcb) -> bool:
+    """Send as many segments as the windows allow; whether there was any."""
     congestion = tcb.congestion
+    buffer = tcb.send_buffer
+    sent = False
     if tcb.resend_first:
         tcb.resend_first = False
-        una = tcb.send_buffer.start
+        una = buffer.start
         tcb.scoreboard.resent = una + _resend(tcb, una, tcb.sent_position)
+        sent = True
     elif tcb.snd_nxt == tcb.snd_una and tcb.now - tcb.last_send > tcb.round_trip.rto:
         congestion.idle()
     if congestion.in_recovery and tcb.sack_on:
-        _send_by_pipe(tcb)
-        return
+        return _send_by_pipe(tcb) or sent
     while _send_next(tcb, congestion.allowance()):
-        pass
+        sent = True
+        if (tcb.next_to_send - tcb.snd_una) & MASK >= buffer.end - buffer.start + tcb.fin_wanted:
+            break  # that was all there is
     tcb.force = False
+    return sent
 
 
 def _send_next(tcb: Tcb, allowance: int) -> bool:
@@ -306,8 +315,12 @@ def _resend(tcb: Tcb, position: int, hole_end: int) -> int:
     return end - position
 
 
-def _send_by_pipe(tcb: Tcb) -> None:
-    """Fill the pipe in a SACK recovery: lost holes, then new data, then other holes."""
+def _send_by_pipe(tcb: Tcb) -> bool:
+    """Fill the pipe in a SACK recovery: lost holes, then new data, then other holes.
+
+    Returns whether anything was sent.
+    """
+    sent = False
     congestion = tcb.congestion
     board = tcb.scoreboard
     una = tcb.send_buffer.start
@@ -316,16 +329,17 @@ def _send_by_pipe(tcb: Tcb) -> None:
         pipe = board.pipe(una, tcb.sent_position, lost_before)
         spare = congestion.cwnd - pipe
         if spare < congestion.smss:
-            return
+            return sent
         hole = board.hole_from(board.resent)
         if hole is not None and hole[0] < lost_before:
             board.resent = hole[0] + _resend(tcb, *hole)
         elif tcb.next_to_send == tcb.snd_nxt and _send_next(tcb, tcb.flight + spare):
-            continue
+            pass
         elif hole is not None:
             board.resent = hole[0] + _resend(tcb, *hole)
         else:
-            return
+            return sent
+        sent = True
 
 
 def _set_resend_timer(tcb: Tcb) -> None:

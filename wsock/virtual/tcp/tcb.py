@@ -71,7 +71,7 @@ class Tcb:
     __slots__ = (  # noqa: RUF023 (by subject, like the methods below)
         # Who
         "active", "client", "flush_key", "key", "layer", "listener", "local", "local_port",
-        "profile", "remote", "remote_port", "settings", "state", "trace",
+        "profile", "remote", "remote_port", "scheduler", "settings", "state", "trace",
         # Send sequence space
         "iss", "next_to_send", "snd_nxt", "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd",
         "max_snd_wnd", "send_shift", "send_buffer", "fin_sent", "fin_wanted", "release_done",
@@ -101,6 +101,7 @@ class Tcb:
         remote: tuple[bytes, int],
     ) -> None:
         self.layer = layer
+        self.scheduler = layer.scheduler
         self.profile: TcpProfile = layer.profile
         self.client = client
         self.settings = settings
@@ -199,7 +200,7 @@ class Tcb:
     @property
     def now(self) -> int:
         """The time of the event being run, nanoseconds."""
-        return self.layer.scheduler.now
+        return self.scheduler.now
 
     def change(self, event: Event, cause: str = "") -> None:
         """Follow ``event``; write the trace. The cause defaults to the event's name."""
