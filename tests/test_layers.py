@@ -54,7 +54,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*ENGINE, "top", "kernel", "streams", "async_socket", "virtual", "virtual_face"),
     ),
     "command": (
-        ("__main__", "_cli", "_explain"),
+        ("__main__", "_cli", "_explain", "_script_hosts"),
         (*ENGINE, "top", "kernel", "virtual", "virtual_face", "tdimon", "win32", "examples"),
     ),
 }

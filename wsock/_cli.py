@@ -27,7 +27,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from wsock._script_hosts import Scripts
 
 __all__ = ["cli"]
 
@@ -70,8 +72,18 @@ def cli(ctx: click.Context) -> None:
       wsock doctor                  what works on this machine
       wsock tdimon script.py        run a program and watch its transport
     """
+    ctx.obj = {"scripts": _scripts}
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _scripts(hosts: Sequence[tuple[str, str]], profile: str) -> Scripts:
+    """Make ready what ``tdimon --host`` runs; the virtual network is loaded only then."""
+    if importlib.util.find_spec("greenback") is None:
+        raise ImportError('--host needs one more package: pip install "wsock[win32]"')
+    from wsock._script_hosts import Scripts
+
+    return Scripts(hosts, profile)
 
 
 @cli.command()

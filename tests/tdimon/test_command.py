@@ -86,6 +86,12 @@ def test_show_a_saved_trace(saved: str) -> None:
     assert [line.split()[1] for line in result.output.splitlines()] == ["TDI_SEND", "TDI_SEND"]
 
 
+def test_show_names_the_hosts_where_there_are_several(saved: str) -> None:
+    """A trace of two hosts has a column for them; one of one host has none."""
+    lines = wsock("tdimon", "show", saved, "-f", "@data").output.splitlines()
+    assert [line.split()[0] for line in lines] == ["client", "server", "client", "server", "server"]
+
+
 def test_show_marks_without_colour_in_a_pipe(saved: str) -> None:
     """Where there is no colour a highlighted row has a mark, and no escape code."""
     output = wsock("tdimon", "show", saved, "-f", "@data", "-l", "request=*SEND").output

@@ -16,7 +16,7 @@ import functools
 import runpy
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -58,6 +58,9 @@ def tdimon(ctx: click.Context) -> None:
       wsock tdimon -m examples.echo
       wsock tdimon --filter "tdi.request == TDI_SEND" --save run.jsonl echo.py
       wsock tdimon --filter @data --diagram run.svg echo.py
+    \b
+    Run scripts on the hosts of a virtual network, the client last:
+      wsock tdimon --host 10.0.0.5 server.py --host 10.0.0.3 client.py --pcap all.pcapng
     \b
     Watch a program that is running and allows it (with tdimon.allow(PATH)):
       wsock tdimon attach /run/user/1000/server.tdimon
@@ -122,9 +125,17 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
               help="How many records are kept; older ones are dropped and counted.")  # fmt: skip
 @click.option("--payload", default=0, type=click.IntRange(0), metavar="BYTES",
               help="Keep so many bytes of what each call moves; none by default.")  # fmt: skip
-@click.argument("program")
+@click.option("--host", "hosts", multiple=True, nargs=2, metavar="ADDRESS SCRIPT",
+              help="Run SCRIPT on a virtual host; repeat it, the client last.")  # fmt: skip
+@click.option("--pcap", metavar="FILE", help="With --host: save the packets (.pcapng, .pcap).")
+@click.option("--network", type=click.Choice(["windows2000", "linux", "rfc"]),
+              default="windows2000", show_default=True,
+              help="With --host: whose TCP the hosts have.")  # fmt: skip
+@click.argument("program", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
 def run(
+    ctx: click.Context,
     module: bool,
     selection: Selection,
     profile: str,
@@ -136,22 +147,26 @@ def run(
     stats: bool,
     capacity: int,
     payload: int,
-    program: str,
+    hosts: tuple[tuple[str, str], ...],
+    pcap: str | None,
+    network: str,
+    program: str | None,
     arguments: tuple[str, ...],
 ) -> None:
     """Run PROGRAM (a script; with -m a module) under the monitor.
 
-    Its arguments follow; its exit code is kept.
+    Its arguments follow; its exit code is kept. With --host scripts run on the hosts of a virtual
+    network instead, in virtual time: --host 10.0.0.5 "server.py 7000" --host 10.0.0.3 client.py
     """
-    if not module and not Path(program).is_file():
-        raise click.UsageError(f"there is no script {program!r}; with -m it is a module")
+    start = _program(ctx, program, arguments, module, hosts, pcap, network)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_opened(output)) if output else None
         with watch(capacity=capacity, payload_bytes=payload) as trace:
             if not quiet:
                 view = Screen if live and file is None else Stream
-                stack.enter_context(view(trace, selection, profile, file))
-            code = _run(program, arguments, module=module)
+                shown = view(trace, selection, profile, file, with_hosts=bool(hosts))
+                stack.enter_context(shown)
+            code = start()
     _save(trace, saves)
     for name in diagrams:
         _draw(_chosen(trace, selection, profile), name)
@@ -160,6 +175,40 @@ def run(
     if trace.lost:
         click.echo(f"{trace.lost} records were dropped; see --capacity", err=True)
     sys.exit(code)
+
+
+def _program(
+    ctx: click.Context,
+    program: str | None,
+    arguments: tuple[str, ...],
+    module: bool,
+    hosts: tuple[tuple[str, str], ...],
+    pcap: str | None,
+    network: str,
+) -> Callable[[], int]:
+    """Return what runs the program, or the scripts, and gives the exit code."""
+    if hosts:
+        if program is not None:
+            raise click.UsageError("with --host each script has a host; give one to PROGRAM too")
+        try:
+            # The command around this one brings it: this folder knows no virtual network.
+            scripts = ctx.obj["scripts"](hosts, network)
+        except (ValueError, ImportError) as error:
+            raise click.UsageError(str(error)) from error
+        return functools.partial(_run_scripts, scripts, pcap)
+    if program is None:
+        raise click.UsageError("which program? See: wsock tdimon --help")
+    if not module and not Path(program).is_file():
+        raise click.UsageError(f"there is no script {program!r}; with -m it is a module")
+    return functools.partial(_run, program, arguments, module=module)
+
+
+def _run_scripts(scripts: Any, pcap: str | None) -> int:  # noqa: ANN401
+    try:
+        code: int = scripts.run(pcap)
+    except KeyboardInterrupt:
+        return 130
+    return code
 
 
 @contextlib.contextmanager
@@ -242,7 +291,9 @@ def _loaded(name: str) -> Trace:
 @click.option("--host", help="Rows of this host alone.")
 def show(file: str, selection: Selection, profile: str, host: str | None) -> None:
     """Print the rows of a saved trace."""
-    Stream(_loaded(file), selection, profile, host=host).refresh()
+    trace = _loaded(file)
+    several = host is None and len(trace.hosts()) > 1
+    Stream(trace, selection, profile, host=host, with_hosts=several).refresh()
 
 
 @tdimon.command()

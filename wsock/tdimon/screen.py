@@ -39,13 +39,16 @@ __all__ = ["LiveTable", "Screen", "Stream"]
 
 #: Column widths of lines that are printed before the later ones are known.
 _WIDTHS: Final = (24, 28, 26, 22, 24, 0)
+_HOST_WIDTH: Final = 12
 _INTERVAL_S: Final = 0.1
 _KEPT_ROWS: Final = 10_000
 _FINE: Final = frozenset({"SUCCESS", "MORE_PROCESSING_REQUIRED"})
 
 
-def _line(row: Row) -> str:
-    cells = (cell.ljust(width) for cell, width in zip(row, _WIDTHS, strict=True))
+def _line(row: Row, host: str | None) -> str:
+    cells = [cell.ljust(width) for cell, width in zip(row, _WIDTHS, strict=True)]
+    if host is not None:
+        cells.insert(0, host.ljust(_HOST_WIDTH))
     return "  ".join(cells).rstrip()
 
 
@@ -73,8 +76,10 @@ class _Follower:
         file: IO[str] | None = None,
         *,
         host: str | None = None,
+        with_hosts: bool = False,
     ) -> None:
         self._trace = trace
+        self._with_hosts = with_hosts
         self._selection = selection
         self._feed = RowFeed(profile, host=host)
         self._console = rich.console.Console(file=file, highlight=False, soft_wrap=True)
@@ -104,6 +109,12 @@ class _Follower:
         """Show what is new."""
         raise NotImplementedError
 
+    def host_of(self, record: TraceRecord | None) -> str | None:
+        """Return what the host column shows, ``None`` where there is no such column."""
+        if not self._with_hosts:
+            return None
+        return "" if record is None else record.host
+
     def chosen(
         self, found: Iterable[tuple[TraceRecord | None, Row]]
     ) -> Iterator[tuple[TraceRecord | None, Row]]:
@@ -124,7 +135,7 @@ class Stream(_Follower):
             return
         try:
             for record, row in self.chosen(self._feed.feed_from(self._trace.ring)):
-                line = _line(row)
+                line = _line(row, self.host_of(record))
                 if self._console.is_terminal:
                     style = _style(record, row, marked=self._selection.marks(row))
                     self._console.print(rich.text.Text(line, style))
@@ -213,9 +224,15 @@ class Screen(_Follower):
     """A live table below what the program prints."""
 
     def __init__(
-        self, trace: Trace, selection: Selection, profile: str, file: IO[str] | None = None
+        self,
+        trace: Trace,
+        selection: Selection,
+        profile: str,
+        file: IO[str] | None = None,
+        *,
+        with_hosts: bool = False,
     ) -> None:
-        super().__init__(trace, selection, profile, file)
+        super().__init__(trace, selection, profile, file, with_hosts=with_hosts)
         self.table = LiveTable(selection, height=max(5, self._console.height // 2 - 4))
         self._keyboard = Keyboard()
         self._live = rich.live.Live(
@@ -250,10 +267,12 @@ class Screen(_Follower):
 
     def _render(self) -> rich.console.RenderableType:
         table = rich.table.Table(expand=True, box=None, pad_edge=False, header_style="bold")
-        for name in Row._fields:
+        for name in (("host",) if self._with_hosts else ()) + Row._fields:
             table.add_column(name, no_wrap=True, overflow="ellipsis")
         for record, row in self.table.window():
             style = _style(record, row, marked=self._selection.marks(row))
-            table.add_row(*map(escape, row), style=style)
+            host = self.host_of(record)
+            cells = row if host is None else (host, *row)
+            table.add_row(*map(escape, cells), style=style)
         status = self.table.status(self._trace.ring.count, self._trace.lost)
         return rich.console.Group(table, rich.text.Text(status, "dim"))
