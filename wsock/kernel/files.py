@@ -89,7 +89,7 @@ class KernelFile(UnsupportedRequests, std.SocketType):
 
     def register(self) -> None:
         """Have the run's reactor report this file; outside a run nothing happens."""
-        if self.reactor is None:
+        if self.reactor is None and self.fileno() >= 0:  # a reset may have closed it meanwhile
             reactor = current_reactor(self.provider.engine)
             if reactor is not None:
                 reactor.add(self)

@@ -92,11 +92,6 @@ class KernelListener(KernelFile):
         elif self._pause is None:
             self._offer_or_pause()
 
-    def register(self) -> None:
-        """Have the run's reactor report this file; not one that has failed."""
-        if self.fileno() >= 0:
-            super().register()
-
     def fail(self) -> None:
         """Serving this listener raised: it listens no more, and its endpoint is told."""
         address = self.address
