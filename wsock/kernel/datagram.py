@@ -77,6 +77,13 @@ class KernelDatagram(KernelFile):
                 self.connect(addresses.unpack(self.family, remote))
             elif self.remote_address():
                 _dissolve(self)
+                self._bind_again()
+
+    def _bind_again(self) -> None:
+        """Taking the peer away gives back a port that bind(0) chose; Winsock keeps it."""
+        address = self.address
+        if address is not None and not addresses.port_of(self.family, self.local_address()):
+            self.bind(addresses.unpack(self.family, address.local))
 
     # Readiness
 

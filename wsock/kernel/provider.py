@@ -88,7 +88,7 @@ class KernelProvider:
         with system_errors():
             file = self._file(family, type, proto, None)
             if family == std.AF_INET6:
-                file.setsockopt(std.IPPROTO_IPV6, std.IPV6_V6ONLY, 1)
+                file.set_option(std.IPPROTO_IPV6, std.IPV6_V6ONLY, 1)
             return file
 
     def adopt(self, descriptor: int, family: int, type: int, proto: int) -> KernelFile:  # noqa: A002

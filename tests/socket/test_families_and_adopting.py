@@ -1,0 +1,184 @@
+"""IPv6, AF_UNIX, and sockets that were made elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket as std
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+import wsock
+from tests.providers import WM_SOCKET, World, drain, events_in, fill, messages
+from wsock import FD_ACCEPT, FD_CLOSE, FD_READ, FD_WRITE
+
+if TYPE_CHECKING:
+    import pathlib
+
+
+async def test_ipv6(world: World) -> None:
+    """Streams over IPv6: addresses of four; V6ONLY is on."""
+    listener = world.socket(std.AF_INET6)
+    listener.bind(("::1", 0))
+    listener.listen()
+    assert listener.getsockopt(std.IPPROTO_IPV6, std.IPV6_V6ONLY) == 1
+    client = world.socket(std.AF_INET6)
+    await client.connect(listener.getsockname()[:2])
+    near, address = await listener.accept()
+    world.keep(near)
+    assert address == client.getsockname()
+    assert address[0] == "::1"
+    assert len(address) == 4
+    await client.send(b"six")
+    assert await near.recv(9) == b"six"
+    assert repr(near).startswith("<Socket CONNECTED [::1]:")
+
+
+async def test_ipv6_refused_and_again(world: World) -> None:
+    """A second connect keeps V6ONLY too."""
+    sock = world.socket(std.AF_INET6)
+    with std.socket(std.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        address = probe.getsockname()
+    for _ in range(2):
+        with pytest.raises(wsock.WSAECONNREFUSED):
+            await sock.connect(address)
+    sock.connect_ex(address)
+    assert sock.getsockopt(std.IPPROTO_IPV6, std.IPV6_V6ONLY) == 1
+
+
+async def test_ipv6_codes(world: World) -> None:
+    """The wrong kind of address, and none at all."""
+    sock = world.socket(std.AF_INET6)
+    with pytest.raises(wsock.WSAEINVAL):
+        sock.bind(("127.0.0.1", 0))
+    assert sock.connect_ex(("::", 9)) == wsock.WSAEADDRNOTAVAIL.winerror
+    assert sock.connect_ex(("::1", 0)) == wsock.WSAEADDRNOTAVAIL.winerror
+    sock.bind(("", 0))
+    assert sock.getsockname()[0] == "::"
+
+
+async def test_unix(world: World, window: wsock.Window, tmp_path: pathlib.Path) -> None:
+    """AF_UNIX: the same calls, messages and ends."""
+    path = str(tmp_path / "socket")
+    listener = world.socket(std.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    assert listener.getsockname() == path
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT | FD_READ | FD_CLOSE)
+    client = world.socket(std.AF_UNIX)
+    await client.connect(path)
+    assert client.getpeername() == path
+    assert await messages(window) == [(FD_ACCEPT, 0)]
+    near, address = listener.accept_nowait()
+    world.keep(near)
+    assert address == ""
+    client.send_nowait(b"abc")
+    assert await messages(window) == [(FD_READ, 0)]
+    assert near.recv_nowait(9) == b"abc"
+    total = fill(near)
+    assert await drain(client, total) == total
+    client.close()
+    assert await messages(window) == [(FD_CLOSE, 0)]
+    with pytest.raises(wsock.WSAEADDRINUSE):
+        world.socket(std.AF_UNIX).bind(path)
+    missing = world.socket(std.AF_UNIX)
+    with pytest.raises(wsock.WSAError):
+        await missing.connect(str(tmp_path / "nobody"))
+
+
+async def test_adopted_pair(world: World, window: wsock.Window) -> None:
+    """from_stdlib_socket: a socket pair is connected, and detached from its old owner."""
+    left, right = std.socketpair()
+    with right:
+        near = world.keep(wsock.from_stdlib_socket(left, stack=world.stack))
+        assert left.fileno() == -1
+        assert near.state == "CONNECTED"
+        near.async_select(window, WM_SOCKET, FD_READ | FD_WRITE | FD_CLOSE)
+        assert events_in(window) == [FD_WRITE]
+        right.send(b"abc")
+        assert await messages(window) == [(FD_READ, 0)]
+        assert near.recv_nowait(9) == b"abc"
+        near.send_nowait(b"def")
+        assert right.recv(9) == b"def"
+    assert await messages(window) == [(FD_CLOSE, 0)]
+
+
+async def test_adopted_listener(world: World) -> None:
+    """A listener that a service manager hands over serves, and can be given on."""
+    raw = std.create_server(("127.0.0.1", 0))
+    address = raw.getsockname()
+    listener = world.keep(wsock.socket(fileno=raw.detach(), stack=world.stack))
+    assert listener.state == "LISTENING"
+    with std.create_connection(address) as client:
+        near = await world.accept(listener)
+        assert near.getpeername() == client.getsockname()
+    number = listener.detach()
+    assert listener.closed
+    with std.socket(fileno=number) as again, std.create_connection(address) as client:
+        again.settimeout(5)
+        accepted, peer = again.accept()
+        accepted.close()
+        assert peer == client.getsockname()
+
+
+async def test_adopted_bound_and_fresh(world: World) -> None:
+    """Bound, datagram and fresh sockets keep their state."""
+    bound = std.socket()
+    bound.bind(("127.0.0.1", 0))
+    name = bound.getsockname()
+    sock = world.keep(wsock.from_stdlib_socket(bound, stack=world.stack))
+    assert (sock.state, sock.getsockname()) == ("BOUND", name)
+    fresh = world.keep(wsock.from_stdlib_socket(std.socket(), stack=world.stack))
+    assert fresh.state == "OPEN"
+    await fresh.connect(world.listener().getsockname())
+    datagram = std.socket(type=std.SOCK_DGRAM)
+    datagram.bind(("127.0.0.1", 0))
+    near = world.keep(wsock.from_stdlib_socket(datagram, stack=world.stack))
+    world.bound_datagram().sendto_nowait(b"x", near.getsockname())
+    assert await near.recv(9) == b"x"
+
+
+async def test_detach(world: World) -> None:
+    """detach gives the open descriptor away; bytes unsent are refused; waiters are woken."""
+    pair = await world.pair()
+    total = fill(pair.near)
+    with pytest.raises(wsock.WSAEINVAL):
+        pair.near.detach()
+    await drain(pair.far, total)
+    await world.until(lambda: pair.near.unsent == 0)
+
+    async def reader() -> None:
+        with pytest.raises(wsock.WSAEINTR):
+            await pair.near.recv(9)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        await trio.testing.wait_all_tasks_blocked()
+        number = pair.near.detach()
+    assert pair.near.closed
+    with std.socket(fileno=number) as raw:
+        pair.far.send_nowait(b"abc")
+        raw.settimeout(5)
+        assert raw.recv(9) == b"abc"
+    with pytest.raises(wsock.WSAENOTSOCK):
+        pair.near.detach()
+
+
+def test_adopting_what_is_no_socket() -> None:
+    """A descriptor that is no socket is WSAENOTSOCK, and stays open."""
+    number = os.open(os.devnull, os.O_RDONLY)
+    with pytest.raises(wsock.WSAENOTSOCK):
+        wsock.socket(fileno=number)
+    os.fstat(number)
+    os.close(number)
+
+
+async def test_context_manager(world: World) -> None:
+    """Leaving ``with sock:`` closes, also with bytes unsent."""
+    pair = await world.pair()
+    with pair.near as near:
+        total = fill(near)
+    assert near.closed
+    assert await drain(pair.far, total) == total
