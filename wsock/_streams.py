@@ -116,13 +116,14 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
         Raises:
           trio.ClosedResourceError, trio.BrokenResourceError, trio.BusyResourceError: as
-            ``send_all``. ValueError: ``max_bytes`` below 1.
+            ``send_all``. ValueError, TypeError: ``max_bytes`` below 1, or no int.
         """
         if max_bytes is None:
             max_bytes = RECEIVE_BYTES
-        elif max_bytes < 1:
+        elif not isinstance(max_bytes, int) or max_bytes < 1:
             await trio.lowlevel.checkpoint()
-            raise ValueError(f"max_bytes must be at least 1, not {max_bytes}")
+            refusal = ValueError if isinstance(max_bytes, int) else TypeError
+            raise refusal(f"max_bytes must be a whole number above 0, not {max_bytes!r}")
         try:
             return await self.socket.recv(max_bytes)
         except errors.WSAError as error:
