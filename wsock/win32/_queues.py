@@ -84,13 +84,14 @@ class SentMessage:
 class ThreadQueue:
     """The queue of one thread."""
 
-    __slots__ = ("lot", "messages", "sent", "timer_procedures", "windows")
+    __slots__ = ("lot", "messages", "sent", "tick", "timer_procedures", "windows")
 
     def __init__(self) -> None:
         self.messages = _window.MessageQueue()
         self.sent: deque[SentMessage] = deque()
         self.windows: set[Window] = set()
         self.timer_procedures: dict[tuple[Window | None, int], Callable[..., object]] = {}
+        self.tick = 0  # when the thread was last woken: the ``time`` of what it takes then
         self.lot = ParkingLot()  # a SendMessage of this thread waits here
 
     def wake(self) -> None:

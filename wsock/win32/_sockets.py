@@ -65,7 +65,9 @@ def socket(af: int, type: int, protocol: int) -> int:  # noqa: A002
 
 def _with_handle(sock: Socket) -> int:
     handle = sock.handle
-    current().process.sockets[handle] = sock
+    process = current().process
+    process.sockets[handle] = sock
+    process.handles[sock] = handle
     return handle
 
 
@@ -295,7 +297,9 @@ def closesocket(s: int) -> int:
         if endpoint.unsent > 0:
             _threads.pass_scheduler()
             raise errors.WSAEWOULDBLOCK("closesocket", sock.state, "SO_LINGER, and bytes unsent")
-    current().process.sockets.pop(s, None)
+    process = current().process
+    process.sockets.pop(s, None)
+    process.handles.pop(sock, None)
     if lingers:
         _threads.wait(sock.aclose)
     else:

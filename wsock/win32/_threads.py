@@ -66,6 +66,7 @@ class Process:
         "__weakref__",
         "atoms",
         "classes",
+        "handles",
         "objects",
         "programs",
         "sockets",
@@ -79,6 +80,7 @@ class Process:
         self.startups = 0
         # Strong references: a handle keeps its object alive until it is closed.
         self.sockets: dict[int, Socket] = {}
+        self.handles: dict[Socket, int] = {}  # the way back, for messages
         self.objects: dict[int, object] = {}
         self.windows: dict[int, Window] = {}
         self.threads: dict[int, Thread] = {}
@@ -96,6 +98,7 @@ class Process:
         while self.sockets:
             _, sock = self.sockets.popitem()
             sock.close()
+        self.handles.clear()
 
     def end(self) -> None:
         """The last program has ended: give everything back, as Windows does with a process."""

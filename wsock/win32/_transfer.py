@@ -58,9 +58,7 @@ def recv(s: int, buf: Any, len: int, flags: int) -> int:  # noqa: A002
     """
     try:
         thread = get_thread()
-        sock = thread.process.sockets.get(s)
-        if sock is None or sock.closed:
-            sock = socket_of(s)
+        sock = thread.process.sockets.get(s) or socket_of(s)
         endpoint = sock._endpoint
         if flags or len <= 0 or endpoint.type != STREAM:
             count: int = _receive(sock, buf, len, flags, None)
@@ -68,9 +66,9 @@ def recv(s: int, buf: Any, len: int, flags: int) -> int:  # noqa: A002
             return count
         if endpoint.mask & endpoint.armed & FD_READ:
             _reactor.turn()
-        room = memoryview(buf)
-        if room.format != "B" or room.nbytes != len:
-            room = room.cast("B")[:len]
+        # A bytearray of just this length (compared by its own method, C's ``len`` hides Python's)
+        # needs no view.
+        room = buf if buf.__class__ is bytearray and buf.__len__() == len else view(buf)[:len]
         try:
             count = endpoint.recv_into(room)
         except errors.WSAEWOULDBLOCK:
@@ -246,9 +244,7 @@ def send(s: int, buf: Any, len: int, flags: int) -> int:  # noqa: A002
     """
     try:
         thread = get_thread()
-        sock = thread.process.sockets.get(s)
-        if sock is None or sock.closed:
-            sock = socket_of(s)
+        sock = thread.process.sockets.get(s) or socket_of(s)
         endpoint = sock._endpoint
         data = buf if buf.__class__ is bytes and buf.__len__() == len else _bytes(buf, len)
         if flags or endpoint.type != STREAM or not endpoint.nonblocking:

@@ -15,6 +15,7 @@ import trio
 
 from wsock import errors
 from wsock._event import wait_for_multiple_events
+from wsock._message import Message
 from wsock._message_queue import EVERY_WINDOW
 from wsock.win32 import _reactor, _threads
 from wsock.win32._queues import ThreadQueue, Window, queue_of
@@ -45,20 +46,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wsock._event import Event
-    from wsock._message import Message
+    from wsock._window_timers import Filters
     from wsock.win32._threads import Thread
     from wsock.win32.types import MSG
 
 _THREAD_MESSAGES: Final = -1  # hWnd of GetMessage: only what was posted to no window
 
 
-def _fill(msg: MSG, message: Message) -> None:
-    window = message.window
-    msg.hwnd = window.number if isinstance(window, Window) else 0
+def _fill(msg: MSG, message: Message, thread: Thread, queue: ThreadQueue) -> None:
+    window: Any = message.window
+    msg.hwnd = 0 if window is None else window.number
     msg.message = message.message
-    msg.wParam = message.wparam
-    msg.lParam = message.lparam
-    msg.time = GetTickCount()
+    if message.__class__ is Message:  # a notification: the common case, without its properties
+        sock = message.socket
+        msg.wParam = thread.process.handles.get(sock) or sock.handle
+        msg.lParam = message.event | message.error << 16
+    else:
+        msg.wParam = message.wparam
+        msg.lParam = message.lparam
+    msg.time = queue.tick
 
 
 def _filter(hWnd: int | None) -> Any:
@@ -79,23 +85,33 @@ def GetMessage(lpMsg: MSG, hWnd: int | None, wMsgFilterMin: int, wMsgFilterMax: 
       TRUE; FALSE for WM_QUIT (wParam is the exit code); -1 if there is no such window.
     """
     thread = current()
-    queue = queue_of(thread)
-    window = EVERY_WINDOW if hWnd is None else _filter(hWnd)
-    if window is False:
-        failed(ERROR_INVALID_WINDOW_HANDLE)
-        return -1
-    while True:
-        if queue.sent:
-            queue.serve_sent()
-        message = queue.messages.take(window, wMsgFilterMin, wMsgFilterMax)
-        if message is not None:
-            break
-        _threads.wait(queue.messages.wait, window, wMsgFilterMin, wMsgFilterMax)
-    _fill(lpMsg, message)
+    queue = thread.queue or queue_of(thread)
+    posted = queue.messages._messages
+    if posted and hWnd is None and not (wMsgFilterMin or wMsgFilterMax or queue.sent):
+        message = posted.popleft()
+        queue.messages.count_taken(message)
+    else:
+        window = _filter(hWnd)
+        if window is False:
+            failed(ERROR_INVALID_WINDOW_HANDLE)
+            return -1
+        message = _wait_for_message(queue, (window, wMsgFilterMin, wMsgFilterMax))
+    _fill(lpMsg, message, thread, queue)
     thread.calls_left -= 1
     if not thread.calls_left:
         _threads.pass_scheduler()
     return FALSE if message.message == WM_QUIT else TRUE
+
+
+def _wait_for_message(queue: ThreadQueue, filters: Filters) -> Message:
+    while True:
+        if queue.sent:
+            queue.serve_sent()
+        message = queue.messages.take(*filters)
+        if message is not None:
+            return message
+        _threads.wait(queue.messages.wait, *filters)
+        queue.tick = GetTickCount()
 
 
 def PeekMessage(
@@ -119,7 +135,8 @@ def PeekMessage(
         if message is None:
             _threads.pass_scheduler()
             return FALSE
-    _fill(lpMsg, message)
+    queue.tick = GetTickCount()
+    _fill(lpMsg, message, thread, queue)
     _threads.succeeded(thread)
     return TRUE
 
@@ -131,8 +148,9 @@ def TranslateMessage(lpMsg: MSG) -> int:
 
 def DispatchMessage(lpMsg: MSG) -> Any:
     """LRESULT DispatchMessage(const MSG *): calls the procedure of the message's window."""
-    window = window_of(lpMsg.hwnd)
-    if lpMsg.message == WM_TIMER:
+    window = current().process.windows.get(lpMsg.hwnd)
+    number = lpMsg.message
+    if number == WM_TIMER:
         procedures = queue_of(current()).timer_procedures
         timer = procedures.get((window, lpMsg.wParam))
         if timer is not None:
@@ -140,7 +158,7 @@ def DispatchMessage(lpMsg: MSG) -> Any:
             return 0
     if window is None:
         return 0
-    return window.call(lpMsg.message, lpMsg.wParam, lpMsg.lParam)
+    return window.call(number, lpMsg.wParam, lpMsg.lParam)
 
 
 def PostQuitMessage(nExitCode: int) -> None:
