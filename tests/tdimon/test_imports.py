@@ -8,7 +8,7 @@ import sys
 import pytest
 
 MISSING = """\
-import sys, socket
+import sys, socket, trio
 for name in {missing!r}:
     sys.modules[name] = None  # an import of it fails
 vars(socket).pop("AF_UNIX", None)
