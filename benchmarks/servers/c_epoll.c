@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 65536, BLOCK_BYTES = 1 << 20, BACKLOG = 4096 };
+enum { READ_BYTES = 262144, BLOCK_BYTES = 1 << 20, BACKLOG = 4096 };
 
 struct connection {
     int fd;
