@@ -22,6 +22,7 @@ from __future__ import annotations
 import logging
 import math
 import socket as std
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -202,6 +203,8 @@ class Socket(SocketControl):
           Else as ``recv_nowait``, without WSAEWOULDBLOCK.
         """
         endpoint = self._endpoint
+        if max_bytes.__class__ is not int:
+            max_bytes = index(max_bytes)  # a float would otherwise wait for data to be refused by
         if flags or endpoint.type != _STREAM or endpoint.timed:
             return await self._receive_carefully(max_bytes, flags)
         if endpoint.readable or endpoint.attention or max_bytes <= 0:

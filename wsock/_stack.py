@@ -127,7 +127,9 @@ class Stack:
           WSAEAFNOSUPPORT, WSAESOCKTNOSUPPORT, WSAEPROTONOSUPPORT: this combination does not exist.
           WSAEMFILE, WSAENOBUFS, WSAEACCES: the system refuses.
         """
-        type, proto = _checked(family, type, proto)  # noqa: A001
+        if family not in getattr(self.provider, "families", _FAMILIES):
+            raise errors.WSAEAFNOSUPPORT("socket", "", f"address family {family}")
+        type, proto = _checked(type, proto)  # noqa: A001
         try:
             file = self.provider.open(family, type, proto)
         except tdi.StatusError as error:
@@ -223,10 +225,8 @@ _TYPES: Final = frozenset({std.SOCK_STREAM, std.SOCK_DGRAM, std.SOCK_RAW})
 _TYPE_OF_PROTOCOL: Final = {std.IPPROTO_TCP: std.SOCK_STREAM, std.IPPROTO_UDP: std.SOCK_DGRAM}
 
 
-def _checked(family: int, type: int, proto: int) -> tuple[int, int]:  # noqa: A002
+def _checked(type: int, proto: int) -> tuple[int, int]:  # noqa: A002
     """Return type and protocol, each chosen by the other where it is 0 (winsock 10)."""
-    if family not in _FAMILIES:
-        raise errors.WSAEAFNOSUPPORT("socket", "", f"address family {family}")
     if not type:
         type = _TYPE_OF_PROTOCOL.get(proto, std.SOCK_STREAM)  # noqa: A001
     if type not in _TYPES:

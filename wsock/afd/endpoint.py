@@ -411,6 +411,16 @@ class Endpoint(Notifier):
             return self.rx_count, self.unsent, 0, 0
         return self.rx_count, self.unsent, len(pool.free), len(pool.pending)
 
+    def vanish(self) -> None:
+        """The host lost its power: closed, without a word to the transport."""
+        if self.attention & RELEASED:
+            return
+        self.attention |= RELEASED
+        if self.target is not None:
+            self.select(None, 0, 0, None)
+        self.wake_all()
+        self.host.given_back(self)
+
     def on_run_over(self) -> None:
         """The Trio run that moved the bytes has ended: close works, all else is an error (B16)."""
         self.attention |= RUN_OVER

@@ -284,7 +284,7 @@ class StreamEndpoint(SendingEndpoint):
         return endpoint
 
     def on_error(self, status: Status) -> None:
-        """TDI_EVENT_ERROR: a listener that the transport gave up tells whoever waits for clients."""
+        """TDI_EVENT_ERROR: a listener that the transport gave up tells whoever waits."""
         if self.state == LISTENING:
             while self.wake_receiver():
                 pass

@@ -240,8 +240,12 @@ class HostCore:
         return self.network.random_streams.stream(purpose, owner)
 
     def mark_dirty(self, endpoint: Flushable) -> None:
-        """Have ``endpoint`` flushed when this instant's events are over."""
-        self.network.mark_dirty(endpoint, self)
+        """Have ``endpoint`` flushed when this instant's events are over.
+
+        A host that is switched off says nothing, also not later: what asks was lost with the stack.
+        """
+        if not self.is_off:
+            self.network.mark_dirty(endpoint, self)
 
     def next_probe(self) -> int:
         """Return the identifier of the next ping or traceroute, 1 to 65535."""

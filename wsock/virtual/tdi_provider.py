@@ -35,6 +35,7 @@ FIRST_DESCRIPTOR: Final = 1 << 30
 class VirtualProvider:
     """Makes files on the TCP/IP of one virtual host."""
 
+    families: ClassVar[frozenset[int]] = frozenset({int(std.AF_INET)})
     eager: ClassVar[bool] = True
     waits_for_release: ClassVar[bool] = True
 

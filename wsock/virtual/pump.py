@@ -1,0 +1,232 @@
+# The pump: moves a virtual network while a Trio program runs.
+#
+# > pump                  THIS FILE: one task; virtual or real time; settle
+#   host, trio_face       tasks and sockets on hosts
+#   network               due events, flush
+#
+# How it works under virtual time (ruling A6): when all tasks are blocked, and no thread works for
+# one, what they wrote is flushed; if there was nothing, the clock jumps to the next event of the
+# network or the next deadline of the program, whichever comes first, and what is due runs.
+#
+# Rule 1: the pump drives the clock, by public means only: MockClock with autojump off. Nobody else
+#         jumps while a network is attached.
+# Rule 2: the task runs no program's code and nothing leaves it: what fails while the network moves
+#         is raised to whoever attached it.
+# Rule 3: an exception of the body of ``attach`` leaves as itself (ruling B21).
+
+# ruff: noqa: ANN401  (a program returns whatever it returns)
+
+"""A virtual network under Trio."""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+from trio.testing import MockClock, active_thread_count, wait_all_tasks_blocked
+
+from wsock.virtual.host import Host
+from wsock.virtual.network import Network as SansIoNetwork
+from wsock.virtual.trio_face import plugged_in
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from wsock.virtual.layers import Flushable
+    from wsock.virtual.node import HostCore
+    from wsock.virtual.profile import TcpProfile
+
+__all__ = ["Network"]
+
+_NANOSECONDS: Final = 1_000_000_000
+#: How often idleness is looked for while threads work for the program, in seconds of real time.
+_THREAD_LOOK_S: Final = 0.001
+
+
+class Network(SansIoNetwork):
+    """A virtual network that Trio programs run on. See NetworkBase for driving it by hand.
+
+    Args:
+      seed: of all chance in it; the same seed and program give the same packets.
+    """
+
+    def __init__(self, seed: int | str = 0) -> None:
+        super().__init__(seed)
+        self._news = trio.Event()
+        self._settling: list[tuple[int, trio.Event]] = []
+        self._attached = False
+
+    def _new_host(self, name: str, profile: TcpProfile, *, forwarding: bool) -> HostCore:
+        return Host(self, name, profile, forwarding=forwarding)
+
+    def mark_dirty(self, endpoint: Flushable, node: HostCore) -> None:
+        """Have ``endpoint`` flushed when this instant's events are over."""
+        super().mark_dirty(endpoint, node)
+        self._news.set()
+
+    # Running
+
+    def run(
+        self, fn: Callable[..., Awaitable[Any]], *args: object, rate: float | None = None
+    ) -> Any:
+        """Run a Trio program on this network and return its result.
+
+        Args:
+          fn, args: the main task, as for ``trio.run``.
+          rate: None for virtual time (an idle hour costs nothing); else virtual seconds per real
+            second, for a lesson in slow motion.
+        """
+        clock = MockClock() if rate is None else MockClock(rate=rate)
+
+        async def main() -> Any:
+            async with self.attach():
+                return await fn(*args)
+
+        return trio.run(main, clock=clock)
+
+    @asynccontextmanager
+    async def attach(self) -> AsyncIterator[Network]:
+        """Move the network while the block runs; ``trio.socket`` is this network's meanwhile.
+
+        Under a MockClock whose rate is 0 time is virtual: the pump drives the clock. Under any
+        other clock the network runs at that clock's pace.
+
+        Raises:
+          RuntimeError: it is attached already.
+        """
+        if self._attached:
+            raise RuntimeError("this network is attached already")
+        self._attached = True
+        pump = _Pump(self)
+        trio.lowlevel.spawn_system_task(pump.run, name="wsock virtual network")
+        try:
+            with plugged_in(self), pump.body:
+                yield self
+        finally:
+            pump.scope.cancel()
+            with trio.CancelScope(shield=True):
+                await pump.ended.wait()
+            self._attached = False
+        if pump.failure is not None:
+            raise pump.failure
+
+    async def settle(self, bound: float = 1.0) -> None:
+        """Wait until nothing moves: all tasks blocked, nothing in flight, nothing due soon.
+
+        Packets that are held and hosts that are paused do not count. A checkpoint.
+
+        Args:
+          bound: seconds; what is due within them counts as moving.
+        """
+        if not self._attached:
+            raise RuntimeError("settle: the network is not attached")
+        quiet = trio.Event()
+        self._settling.append((round(bound * _NANOSECONDS), quiet))
+        self._news.set()
+        await quiet.wait()
+
+
+class _Pump:
+    """The task that moves one network."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.scope = trio.CancelScope()
+        self.ended = trio.Event()
+        #: Around the body of ``attach``: a network that cannot go on must not leave it waiting.
+        self.body = trio.CancelScope()
+        self.failure: BaseException | None = None
+        clock = trio.lowlevel.current_clock()
+        virtual = isinstance(clock, MockClock) and not clock.rate
+        self.clock: MockClock | None = clock if virtual else None  # type: ignore[assignment]
+        #: Trio's time at the network's time 0.
+        self.epoch = trio.current_time() - network.scheduler.now / _NANOSECONDS
+
+    async def run(self) -> None:
+        """Move the network until told to stop; keep what goes wrong for whoever attached it."""
+        try:
+            with self.scope:
+                if self.clock is None:
+                    await self._run_at_the_clocks_pace()
+                else:
+                    await self._run_in_virtual_time(self.clock)
+        except Exception as error:
+            self.failure = error
+            self.body.cancel()
+        finally:
+            self.ended.set()
+
+    def _now(self) -> int:
+        return round((trio.current_time() - self.epoch) * _NANOSECONDS)
+
+    # Virtual time
+
+    async def _run_in_virtual_time(self, clock: MockClock) -> None:
+        threshold, clock.autojump_threshold = clock.autojump_threshold, math.inf
+        try:
+            while True:
+                await self._all_blocked()
+                if not self._move():
+                    await self._jump(clock)
+        finally:
+            clock.autojump_threshold = threshold
+
+    async def _all_blocked(self) -> None:
+        await wait_all_tasks_blocked()
+        while active_thread_count():
+            await wait_all_tasks_blocked(_THREAD_LOOK_S)
+
+    def _move(self) -> bool:
+        """Flush what tasks wrote and run what is due now; whether there was anything."""
+        network = self.network
+        now = max(self._now(), network.scheduler.now)
+        moved = network.flush()
+        due = network.next_time()
+        if due is not None and due <= now:
+            network.scheduler.run_due(now)
+            return True
+        return moved
+
+    async def _jump(self, clock: MockClock) -> None:
+        """Nothing is left in this instant: tell who settles, or go to the next one."""
+        network = self.network
+        if self._tell_settled():
+            return
+        network._news = trio.Event()
+        due = network.next_time()
+        event = math.inf
+        if due is not None:
+            event = max(due / _NANOSECONDS + self.epoch - trio.current_time(), 0.0)
+        deadline = trio.lowlevel.current_statistics().seconds_to_next_deadline
+        step = min(event, max(deadline, 0.0))
+        if step == math.inf:
+            await network._news.wait()  # only a thread or a real descriptor can go on from here
+            return
+        clock.jump(step)
+        if due is not None and event <= step:
+            network.scheduler.run_due(due)
+        elif self._now() > network.scheduler.now:
+            network.scheduler.run_due(self._now())
+
+    def _tell_settled(self) -> bool:
+        network = self.network
+        quiet = [entry for entry in network._settling if network.is_quiet(entry[0])]
+        for entry in quiet:
+            network._settling.remove(entry)
+            entry[1].set()
+        return bool(quiet)
+
+    # Any other clock
+
+    async def _run_at_the_clocks_pace(self) -> None:
+        network = self.network
+        while True:
+            network._news = trio.Event()
+            network.run_due(max(self._now(), network.scheduler.now))
+            self._tell_settled()
+            due = network.next_time()
+            deadline = math.inf if due is None else due / _NANOSECONDS + self.epoch
+            with trio.move_on_at(deadline):
+                await network._news.wait()
