@@ -162,8 +162,6 @@ class Connection(Tcb):
         self.refused = False
         self.layer.mark_dirty(self)  # the window may open
         text.drain(self, capacity)
-        if self.queue and capacity is not None:
-            self.refused = True
 
     def window_changed(self) -> None:
         """Say that ``receive_room`` or the receive buffer has grown: the peer may be told."""
