@@ -31,18 +31,18 @@ $(VENV)/interpreter:
 	@echo "$(WANTED)" > $@
 
 $(VENV)/installed-all: pyproject.toml $(VENV)/interpreter
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	$(RUN) -m pip install -qq --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # The benchmarks have an environment of their own, with every peer at a pinned version.
 $(VENV)-bench/installed-all: benchmarks/requirements.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)-bench
-	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	$(VENV)-bench/bin/python -m pip install -qq --disable-pip-version-check \
 	    -r benchmarks/requirements.txt --editable .
 	@touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed-all
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(RUN) -m pip install -qq --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 demo: $(VENV)/installed-all
