@@ -179,6 +179,17 @@ def test_a_reopened_pair_starts_beyond_the_old_numbers() -> None:
     assert answer.seq == (7002 + 0x10000) & MASK
 
 
+def test_push_is_lost_with_the_bytes_that_are_cut_off() -> None:
+    """A segment that is cut at the right edge does not end the peer's send; a cut FIN does."""
+    for text, flags, push in ((b"abcdef", 8, False), (b"abcd", 8 | FIN, True)):
+        script = Script()
+        script.settings.receive_buffer = 4
+        connection = script.open(options=MSS)
+        script.inject(ACK | flags, 1001, 7001, text)
+        assert script.client.pushes == [(4, push)]
+        assert connection.state is State.ESTABLISHED
+
+
 def test_forgetting_a_connection_twice_does_no_harm() -> None:
     """And a listener may be closed twice, a binding released twice."""
     pair = Pair()
@@ -250,6 +261,7 @@ def test_a_listener_without_takers_never_calls_a_client() -> None:
     accepted = listener.accept(pair.server)
     assert accepted is not None
     assert (pair.server.data, pair.server.events) == (b"hello", ["peer_closed"])
+    assert pair.server.out_of_band == b"!"
 
 
 def test_everything_says_what_it_is() -> None:

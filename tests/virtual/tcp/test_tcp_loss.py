@@ -515,6 +515,30 @@ def test_41_scoreboard_against_a_set_of_bytes(
     assert hole == ((position, min(later)) if later else None)
 
 
+def test_41_a_hole_is_lost_when_enough_was_received_above_it() -> None:
+    """IsLost: three ranges, or more than two segments' bytes (RFC 6675 section 4)."""
+    board = Scoreboard()
+    board.add(1000, 3000)
+    assert board.lost_before(3, 1000) == 0
+    board.add(3000, 3001)
+    assert board.lost_before(3, 1000) == 1000
+    board = Scoreboard()
+    board.add(1000, 1010)
+    board.add(2000, 2010)
+    assert board.lost_before(3, 1000) == 0
+    board.add(3000, 3010)
+    assert board.lost_before(3, 1000) == 1000
+
+
+def test_41_pipe_counts_what_is_in_the_network() -> None:
+    """SetPipe: not reported and not lost once, sent again once more (section 4)."""
+    board = Scoreboard()
+    board.add(3000, 6001)
+    assert board.pipe(0, 10_000, board.lost_before(3, 1000)) == 10_000 - 6001
+    board.resent = 1000
+    assert board.pipe(0, 10_000, 3000) == 10_000 - 6001 + 1000
+
+
 def test_41_several_losses_in_one_window_are_repaired_without_timeout() -> None:
     """End to end: five of forty segments lost, delivered within a few round trips."""
     pair = Pair(profile="linux")
@@ -698,8 +722,10 @@ def test_44_a_router_that_does_not_say_its_mtu() -> None:
 def test_44_a_lie_cannot_make_segments_larger_or_vanish() -> None:
     """Larger is ignored; below 68 is 68; not in flight is ignored (RFC 5927)."""
     script, connection, segments = opened_with_flight()
-    icmp_too_big(script, segments[0], 9000)
-    assert connection.path_mtu == 1500
+    for mtu in (9000, 1500):
+        icmp_too_big(script, segments[0], mtu)
+        assert connection.path_mtu == 1500
+        assert script.outputs() == []
     icmp_too_big(script, segments[0], 20)
     assert connection.path_mtu == 68
     script, connection, segments = opened_with_flight()

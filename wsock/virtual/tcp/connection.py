@@ -67,7 +67,7 @@ class TcbStatus(NamedTuple):
 class Connection(Tcb):
     """One TCP connection. Made by the layer; used by whoever is its client."""
 
-    __slots__ = ("error", "timestamps_wanted")
+    __slots__ = ("error", "timestamps_wanted", "urgent_waiting")
 
     def __init__(
         self,
@@ -82,6 +82,8 @@ class Connection(Tcb):
         self.error = 0
         #: whether timestamps are used if the peer's SYN offers them too.
         self.timestamps_wanted = True
+        #: the urgent byte that came before anybody had accepted the connection.
+        self.urgent_waiting = b""
         self.flush_key = (layer.name, PROTOCOL_TCP, *self.key)
         self.timers = TcbTimers(layer.scheduler, layer.owner, self._expire)
 
@@ -178,6 +180,9 @@ class Connection(Tcb):
     def attach(self, client: TcpClient) -> None:
         """Hand the connection, as it is, to another client; what waits is offered to it."""
         self.client = client
+        if self.urgent_waiting:
+            urgent, self.urgent_waiting = self.urgent_waiting, b""
+            client.deliver_urgent(self, urgent)
         self.resume()
         if self.state is State.CLOSED:
             client.reset(self, self.error or errno.ECONNABORTED)

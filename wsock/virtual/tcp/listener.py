@@ -54,7 +54,8 @@ class Unclaimed:
         """Nothing."""
 
     def deliver_urgent(self, connection: Connection, data: bytes) -> None:
-        """Nothing: nobody can have asked for it."""
+        """Keep the newest, as a socket has room for one; ``attach`` hands it on."""
+        connection.urgent_waiting = data
 
     def sent(self, connection: Connection, count: int) -> None:
         """Cannot happen: nothing was sent."""
