@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsock import tdimon
-from wsock.tdi.status import EventKind, Status
+from wsock.tdi.status import EventKind, ReceiveFlags, SendFlags, Status
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon import FormatError, Trace
 from wsock.tdimon.formats import read_json_lines, read_trace, read_tsv, write_json_lines, write_tsv
@@ -115,6 +115,7 @@ BAD = [
     ("a\tb\n", 1, "the first six columns"),
     (f"{COLUMNS}\naddress\n", 2, "1 cells where the header has 6"),
     (f"{COLUMNS}\naddress\tX\t\t\tGOOD\t\n", 2, "'GOOD' is no status"),
+    (HEADER + GOOD.replace("{", '{"local":"1.2.3.400:1",'), 2, "no address"),
     (f"{COLUMNS}\nadress\tX\t\t\tSUCCESS\t\n", 2, "'adress' is no object"),
     (f"{COLUMNS}\naddress\tX\tTCP:1.2.3.4\t\tSUCCESS\t\n", 2, "no address with a port"),
     (f"{COLUMNS}\naddress\tTDI_SET_EVENT_HANDLER\t\t\tSUCCESS\tX\n", 2, "no event handler"),
@@ -175,6 +176,39 @@ def test_nothing_is_lost(write: object, read: object) -> None:
         assert {n: getattr(again, n) for n in KEPT} == {n: getattr(record, n) for n in KEPT}
 
     check()
+
+
+def test_an_address_of_an_unknown_family_survives() -> None:
+    """What has no text is shown and saved as it is packed."""
+    record = TraceRecord("tdi", "TDI_CONNECT", Status.SUCCESS, 0)
+    record.sequence, record.family, record.remote = 1, 0, b"abc"
+    (again,) = read_json_lines("\n".join(write_json_lines([record])) + "\n")
+    assert again.remote == b"abc"
+    assert traced([record]).rows()[0].remote == "616263"
+
+
+def test_gaps_are_no_records() -> None:
+    """A table with a gap opens as the records around it."""
+    records = story()
+    lines = list(write_tsv([*records[:3], *records[9:12]]))
+    assert lines[4].startswith("\t(gap)")
+    assert len(read_tsv("\n".join(lines) + "\n")) == 6
+
+
+def test_expedited_rows_of_the_old_monitor() -> None:
+    """The word is a flag of sends and of receives, each with its header's value."""
+    row = "connect\t{}\tTCP:10.0.0.3:1\t10.0.0.5:2\tSUCCESS\t{}"
+    text = "\n".join(
+        [
+            COLUMNS,
+            row.format("TDI_SEND", "Length:1 EXPEDITED"),
+            row.format("TDI_EVENT_RECEIVE_EXPEDITED", "Length:1 Flags: EXPEDITED"),
+        ]
+    )
+    assert [record.flags for record in read_tsv(text + "\n")] == [
+        SendFlags.EXPEDITED,
+        ReceiveFlags.EXPEDITED,
+    ]
 
 
 def test_two_runs_save_the_same_bytes() -> None:

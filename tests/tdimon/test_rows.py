@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 
@@ -153,6 +154,29 @@ def test_rows_that_were_read_stay() -> None:
     for _ in range(8):
         trace.ring.emit(a_record("TDI_RECEIVE"))
     assert [row.request for row in trace.rows()] == ["TDI_SEND"] * 8 + ["TDI_RECEIVE"] * 8
+
+
+def test_a_ring_holds_something() -> None:
+    """A capacity of nothing is a mistake."""
+    with pytest.raises(ValueError, match="at least one"):
+        Trace(0)
+
+
+def test_reading_while_another_thread_writes() -> None:
+    """A copy is taken whole, whatever happens meanwhile; nothing is missed or seen twice."""
+    trace, seen = Trace(), []
+
+    def write() -> None:
+        for _ in range(20_000):
+            trace.ring.emit(a_record("TDI_SEND"))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        seen = [record.sequence for record in trace.records()]
+        assert seen == list(range(1, len(seen) + 1))
+    writer.join()
+    assert len(trace.rows()) == 20_000
 
 
 def test_clear_forgets_and_does_not_count_as_loss() -> None:

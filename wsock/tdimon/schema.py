@@ -37,6 +37,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 from typing import TYPE_CHECKING, Any, Final
@@ -79,11 +80,9 @@ _PLAIN: Final = (
 @functools.lru_cache(maxsize=4096)
 def _address_text(family: int, packed: bytes) -> str:
     text = words.address(family, packed)
-    try:
+    with contextlib.suppress(ValueError):  # what people read is not always all that there is
         if packed_from_text(_family_name(family), text) == packed:
             return text
-    except ValueError:
-        pass
     return f"hex:{packed.hex()}"
 
 

@@ -86,7 +86,10 @@ def address(family: int, packed: bytes) -> str:
     """
     if not family and packed:
         family = socket.AF_INET if len(packed) == 6 else socket.AF_INET6
-    return show(family, packed)
+    try:
+        return show(family, packed)
+    except (ValueError, OSError):  # of a family that is not known here
+        return packed.hex()
 
 
 @functools.lru_cache(maxsize=4096)
