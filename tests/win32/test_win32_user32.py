@@ -96,7 +96,13 @@ def test_close_destroys_by_default() -> None:
 def test_a_textbook_loop_ends_with_the_exit_code() -> None:
     """WM_QUIT after everything posted; GetMessage says FALSE."""
     handled = []
-    hwnd = window(lambda _, message, wparam, __: handled.append(wparam) if message == WM_MINE else 0)
+
+    def procedure(_: int, message: int, wparam: Any, __: Any) -> int:
+        if message == WM_MINE:
+            handled.append(wparam)
+        return 0
+
+    hwnd = window(procedure)
     w.PostQuitMessage(5)
     w.PostMessage(hwnd, WM_MINE, 1, 0)
     message = w.MSG()

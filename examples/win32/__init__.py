@@ -1,0 +1,1 @@
+"""Textbook Winsock programs, ported line by line; the C text stands beside the calls."""
