@@ -18,6 +18,7 @@ from wsock.tdimon import Trace, words
 from wsock.tdimon.diagram import build
 from wsock.tdimon.selection import compile_expression
 from wsock.tdimon.watching import Attachment
+from wsock.virtual import Network
 
 from .story import GOLDEN, golden_lines, steps
 
@@ -375,6 +376,44 @@ async def test_targets_may_come_and_go() -> None:
     attachment.detach()
     assert trace.hosts() == ["two", "three"]
     assert all(host.stack.device.tracer is None for host in (one, two, three))
+
+
+def test_a_network_is_watched_with_all_its_hosts() -> None:
+    """Hosts that come later, and one that is switched off and on, are in the trace; others not."""
+
+    async def main() -> list[str]:
+        lan = network.segment("lan", "10.0.0.0/24")
+        first = network.host("first", lan, "10.0.0.1")
+        with tdimon.watch(network) as trace:
+            network.host("second", lan, "10.0.0.2")
+            first.crash()
+            first.restart()
+            other = Stack("other")
+            for stack in (first.stack, network.hosts["second"].stack, other):
+                with wsock.socket(stack=stack) as sock:
+                    sock.bind(("0.0.0.0", 0))
+        assert new_stack_hooks == []
+        assert first.stack.device.tracer is None
+        return trace.hosts()
+
+    network = Network()
+    assert network.run(main) == ["first", "second"]
+
+
+async def test_a_stack_takes_over_from_its_socket() -> None:
+    """A socket that is watched alone is not written twice when its stack is watched too."""
+    stack = Stack("both")
+    listener, client, accepted = await connected(stack)
+    trace = Trace()
+    attachment = Attachment(trace.ring)
+    attachment.attach(client)
+    attachment.attach(stack)
+    await client.send(b"x")
+    await receive(accepted, 1)
+    attachment.detach()
+    for sock in (accepted, client, listener):
+        sock.close()
+    assert [record.request for record in trace.records()].count("TDI_SEND") == 1
 
 
 async def test_three_traces_of_one_stack() -> None:

@@ -39,48 +39,75 @@ class Attachment:
         #: Stack and the tracer that was plugged into it, by the target that asked for it.
         self._hooks: dict[object, tuple[Stack, Tracer]] = {}
         self._everything = False
+        self._networks: list[object] = []
+        self._listening = False
 
     def attach(self, *targets: object) -> None:
         """Watch stacks, hosts, networks or sockets; without any, everything there is and will be.
 
-        Of one socket: its calls, what they cause, and the events of its objects; the other sockets
-        of its stack are passed over.
+        Of a network: also the hosts that it gets later, and those that are switched on again. Of
+        one socket: its calls, what they cause, and the events of its objects; the other sockets of
+        its stack are passed over.
 
         Raises:
           TypeError: one of them is none of these.
         """
-        if not targets and not self._everything:
+        if not targets:
             self._everything = True
-            _stack.new_stack_hooks.append(self._hook)
             targets = tuple(_stack.stacks)
         for target in targets:
             endpoint: Any = getattr(target, "_endpoint", None)
-            if endpoint is None:
-                for stack in _stacks_of(target):
-                    self._hook(stack)
-            elif endpoint not in self._hooks and endpoint.host not in self._hooks:
-                self._hooks[endpoint] = (endpoint.host, OneSocket(self._tracer, endpoint))
-                _join(*self._hooks[endpoint])
+            if endpoint is not None:
+                self._hook_socket(endpoint)
+                continue
+            for stack in _stacks_of(target):
+                self._hook(stack)
+            if _is_network(target):
+                self._networks.append(target)
+        if (self._everything or self._networks) and not self._listening:
+            self._listening = True
+            _stack.new_stack_hooks.append(self._new_stack)
+
+    def _new_stack(self, stack: Stack) -> None:
+        network = getattr(getattr(stack.provider, "host", None), "network", None)
+        if self._everything or any(one is network for one in self._networks):
+            self._hook(stack)
 
     def _hook(self, stack: Stack) -> None:
-        if stack not in self._hooks:
-            self._hooks[stack] = (stack, self._tracer)
-            _join(stack, self._tracer)
+        if stack in self._hooks:
+            return
+        for key, (other, _) in list(self._hooks.items()):
+            if other is stack:  # one of its sockets, which would be written twice now
+                _leave(*self._hooks.pop(key))
+        self._hooks[stack] = (stack, self._tracer)
+        _join(stack, self._tracer)
+
+    def _hook_socket(self, endpoint: Any) -> None:  # noqa: ANN401
+        if endpoint not in self._hooks and endpoint.host not in self._hooks:
+            self._hooks[endpoint] = (endpoint.host, OneSocket(self._tracer, endpoint))
+            _join(*self._hooks[endpoint])
 
     def detach(self, *targets: object) -> None:
         """Watch these no longer; without any, nothing any more."""
         if not targets:
-            if self._everything:
-                self._everything = False
-                _stack.new_stack_hooks.remove(self._hook)
+            self._everything = False
+            self._networks.clear()
             for stack, tracer in self._hooks.values():
                 _leave(stack, tracer)
             self._hooks.clear()
         for target in targets:
             endpoint = getattr(target, "_endpoint", None)
+            self._networks = [one for one in self._networks if one is not target]
             for key in [endpoint] if endpoint is not None else list(_stacks_of(target)):
                 if key in self._hooks:
                     _leave(*self._hooks.pop(key))
+        if self._listening and not self._everything and not self._networks:
+            self._listening = False
+            _stack.new_stack_hooks.remove(self._new_stack)
+
+
+def _is_network(target: object) -> bool:
+    return hasattr(target, "hosts") and not isinstance(target, _stack.Stack)
 
 
 def _stacks_of(target: Any) -> Iterator[Stack]:  # noqa: ANN401
@@ -89,7 +116,7 @@ def _stacks_of(target: Any) -> Iterator[Stack]:  # noqa: ANN401
         yield target
     elif isinstance(getattr(target, "stack", None), _stack.Stack):
         yield target.stack
-    elif hasattr(target, "hosts"):
+    elif _is_network(target):
         hosts = target.hosts
         for host in hosts.values() if hasattr(hosts, "values") else hosts:
             yield host.stack
