@@ -180,6 +180,21 @@ async def test_sigusr1_shows_the_sockets(tmp_path: Path) -> None:
         assert await read_until(stream, b"\n") == b"OK bye\n"
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
+async def test_it_listens_on_ipv6_too(tmp_path: Path) -> None:
+    """A /64 is one peer: two connections from ::1 are one too many if one is allowed."""
+    limits = ["--host", "::1", "--connections-per-peer", "1"]
+    async with server(tmp_path, *limits) as run:
+        first = await trio.open_tcp_stream("::1", run.port)
+        await first.send_all(b"WHOAMI x\n")
+        assert (await read_until(first, b"\n")).startswith(b"ERR TOKEN")
+        second = await trio.open_tcp_stream("::1", run.port)
+        assert (await read_until(second, b"\n")).startswith(b"ERR LIMIT")
+        await second.aclose()
+        await first.aclose()
+        assert (await run.event("connection"))["peer"] == "::1"
+
+
 # Sockets of systemd
 
 
