@@ -10,7 +10,7 @@ from pathlib import Path
 from wsock.tdi.trace import TraceRecord
 from wsock.tdimon.formats import read_tsv
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent.parent / "golden"
 SIDES = ("client", "server")
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from wsock import tdimon
 
-from .story import GOLDEN, SIDES, golden_text
+from .story import SIDES, golden_text
 
-RECORDED = GOLDEN / "story.jsonl"
+RECORDED = Path(__file__).parent / "story.jsonl"
 PICTURE = Path(__file__).parent.parent.parent / "docs" / "story.svg"
 TITLE = "The story of the source notes: what Winsock calls cause below"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -58,7 +58,7 @@ def test_figures() -> None:
 
 
 def test_the_picture_in_the_documentation_is_the_one_that_is_drawn() -> None:
-    """docs/story.svg is ``wsock tdimon draw tests/tdimon/golden/story.jsonl docs/story.svg``."""
+    """docs/story.svg is ``wsock tdimon draw tests/tdimon/story.jsonl docs/story.svg``."""
     trace = tdimon.load(RECORDED)
     drawn = trace.diagram().to_svg(TITLE)
     assert len(trace.diagram("client", selection="@data").steps) == 2
