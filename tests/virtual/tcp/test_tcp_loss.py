@@ -659,6 +659,20 @@ def test_43_ts_recent_follows_only_what_spans_the_last_ack() -> None:
     assert connection.ts_recent == 1003
 
 
+def test_43_a_resend_whose_ack_was_lost_is_echoed_with_its_own_timestamp() -> None:
+    """The sample that the peer takes is of the last sending, not of the first."""
+    script = Script()
+    script.open(options=Options(mss=1000, timestamp=(1000, 0)))
+    script.inject(ACK, 1001, 7001, b"data", options=Options(timestamp=(1001, 0)))
+    script.wait(0.5)  # acknowledged; suppose that is lost
+    (answer,) = script.inject(ACK, 1001, 7001, b"data", options=Options(timestamp=(4000, 0)))
+    assert answer.options.timestamp is not None
+    assert answer.options.timestamp[1] == 4000
+    (answer,) = script.inject(ACK, 901, 7001, b"older", options=Options(timestamp=(5000, 0)))
+    assert answer.options.timestamp is not None
+    assert answer.options.timestamp[1] == 4000
+
+
 def test_43_a_segment_without_its_timestamp_is_dropped() -> None:
     """Section 3.2: once negotiated, every segment must have one; RST apart."""
     script = Script()

@@ -61,6 +61,7 @@ def test_a_lossy_reordering_duplicating_wire_delivers_exactly_the_bytes(
     pair = Pair(
         profile=profile, establish=True, sack=sack, data_resends=None, data_timeout_ns=None,
         timestamps="offer" if stamps else "accept",
+        time_wait_ns=2 * LIMIT * SECOND,  # longer than any run of lost ACKs
     )  # fmt: skip
     bad_wire(pair, seed, loss, duplicate, jitter_ms * MS)
     up, down = text(seed, sizes[0]), text(seed + 1, sizes[1])
@@ -85,7 +86,7 @@ def test_a_lossy_reordering_duplicating_wire_delivers_exactly_the_bytes(
     assert pair.client.events[0] == pair.server.events[0] == "peer_closed"
     assert pair.client.acknowledged == len(up)
     assert pair.server.acknowledged == len(down)
-    pair.wire.run(600)
+    pair.wire.run(3 * LIMIT)
     assert pair.client.events == pair.server.events == ["peer_closed", "closed"]
     assert pair.a.tcp.connections() == pair.b.tcp.connections() == []
 

@@ -217,6 +217,10 @@ def _unacceptable(tcb: Connection, segment: Segment) -> None:
             layer.mark_dirty(tcb)
             return
     layer.counters.count("tcp segment outside window")
+    if tcb.timestamps_on and (segment.seq + segment.length) & MASK == tcb.last_ack_sent:
+        # Our ACK was lost and the peer asks again. Its new timestamp must be echoed, or the sample
+        # it takes from our answer is as long as its RTO was, and the RTO feeds on itself.
+        _note_timestamp(tcb, segment)
     if segment.length == 0:
         # Two ends that disagree would answer each other for ever.
         layer.challenge(tcb, "tcp ack outside window")
