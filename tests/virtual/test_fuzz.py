@@ -111,7 +111,7 @@ def frames(draw: st.DrawFn) -> bytes:
     return draw(st.binary(max_size=80))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(frames(), packets(), st.binary(max_size=64)), max_size=12))
 def test_ip10_any_bytes_at_any_interface_are_counted_and_nothing_raises(data: list[bytes]) -> None:
     """IP10: a host, a router and a host with sockets of all kinds take whatever comes."""
