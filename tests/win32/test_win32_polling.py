@@ -1,4 +1,4 @@
-"""A program that polls freezes nothing: every "not now" turns the reactor and passes the scheduler."""
+"""A program that polls freezes nothing: "not now" turns the reactor and passes the scheduler."""
 
 from __future__ import annotations
 
