@@ -7,7 +7,7 @@ import socket as std
 import pytest
 
 import wsock
-from tests.providers import WM_SOCKET, Pair, events_in, messages
+from tests.providers import WM_SOCKET, Pair, World, events_in, messages
 from wsock import FD_OOB, FD_READ
 
 
@@ -138,3 +138,18 @@ async def test_event_mode(pair: Pair) -> None:
     await pair.world.until(event.is_set)
     assert pair.near.recv_nowait(1, std.MSG_OOB) == b"!"
     assert pair.near.enum_network_events(event) == (0, {})
+
+
+async def test_selected_before_the_connection(world: World, window: wsock.Window) -> None:
+    """A selection made before connect, or inherited by accept, tells of urgent data too."""
+    listener, far = world.listener(), world.socket()
+    listener.async_select(window, WM_SOCKET, FD_OOB)
+    far.async_select(window, WM_SOCKET, FD_OOB)
+    await far.connect(listener.getsockname())
+    near = await world.accept(listener)
+    far.send_nowait(b"!", std.MSG_OOB)
+    assert await messages(window) == [(FD_OOB, 0)]
+    assert near.recv_nowait(1, std.MSG_OOB) == b"!"
+    near.send_nowait(b"?", std.MSG_OOB)
+    assert await messages(window) == [(FD_OOB, 0)]
+    assert far.recv_nowait(1, std.MSG_OOB) == b"?"

@@ -183,6 +183,8 @@ class StreamEndpoint(SendingEndpoint):
         if status == Status.SUCCESS:
             self.step("connected")
             self.become_connected()
+            if self.mask & FD_OOB:  # selected before there was anything to watch
+                self.file.watch_urgent(on=True)
             self.connect_code = self.socket_error = 0
             while self.wake_sender():
                 pass
@@ -360,6 +362,8 @@ class StreamEndpoint(SendingEndpoint):
         if self.attention & (PEER_RELEASED | RESET):
             self.evaluate(FD_CLOSE)
         self.file.begin()
+        if self.mask & FD_OOB:
+            self.file.watch_urgent(on=True)
 
     # shutdown and close
 
