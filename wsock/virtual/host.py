@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from wsock.virtual.building import Building
+    from wsock.virtual.probes import Ping, Traceroute
     from wsock.virtual.profile import TcpProfile
 
 __all__ = ["Host", "current_host"]
@@ -117,6 +118,70 @@ class Host(HostCore):
         if failure is not None:
             raise failure
 
+    # Probes
+
+    async def ping(
+        self,
+        destination: str,
+        *,
+        count: int = 4,
+        size: int = 56,
+        interval: float = 1.0,
+        timeout: float = 1.0,  # noqa: ASYNC109 (of one request, as ping has it)
+    ) -> Ping:
+        """Ping a host by name or address, to the end; a checkpoint. Cancelled, it stops.
+
+        Args:
+          destination: a name of the network, or an address.
+          count: how many requests.
+          size: bytes of data in each.
+          interval: seconds from one to the next.
+          timeout: seconds to wait for each answer.
+
+        Returns:
+          the replies, in ``.replies``; as text it is what a ping program prints.
+
+        Raises:
+          socket.gaierror: no host has this name.
+        """
+        done = trio.Event()
+        address = self.network.names.resolve(destination, self)[0]
+        probe = self.start_ping(
+            address, count=count, size=size, interval=interval, timeout=timeout, on_done=done.set
+        )
+        await _finished(probe, done)
+        return probe
+
+    async def traceroute(
+        self,
+        destination: str,
+        *,
+        max_hops: int = 30,
+        probes: int = 3,
+        timeout: float = 1.0,  # noqa: ASYNC109 (of one request, as traceroute has it)
+    ) -> Traceroute:
+        """Find the routers on the way to a host, to the end; a checkpoint. Cancelled, it stops.
+
+        Args:
+          destination: a name of the network, or an address.
+          max_hops: the last TTL.
+          probes: how many for each TTL.
+          timeout: seconds to wait for each answer.
+
+        Returns:
+          the hops, in ``.hops`` and ``.path``; as text it is what traceroute prints.
+
+        Raises:
+          socket.gaierror: no host has this name.
+        """
+        done = trio.Event()
+        address = self.network.names.resolve(destination, self)[0]
+        probe = self.start_traceroute(
+            address, max_hops=max_hops, probes=probes, timeout=timeout, on_done=done.set
+        )
+        await _finished(probe, done)
+        return probe
+
     # Power
 
     def crash(self) -> None:
@@ -131,6 +196,13 @@ class Host(HostCore):
         """Switch on again, with a new stack that remembers nothing."""
         super().restart()
         self.stack = self._new_stack()
+
+
+async def _finished(probe: Ping | Traceroute, done: trio.Event) -> None:
+    try:
+        await done.wait()
+    finally:
+        probe.stop()
 
 
 def _name_of(fn: object) -> str:
