@@ -81,6 +81,27 @@ def serve_batch(
         queue._taken += size - length_hint(turns)
 
 
+def serve_until_idle(
+    queue: MessageQueue,
+    procedure: Callable[[Message], object],
+    on_error: Callable[[Exception, Message], object] | None,
+) -> Message | None:
+    """Batch after batch, at most 256 messages in all, as long as a look finds what came meanwhile.
+
+    What the procedure posted itself waits for the checkpoint; else it could keep others out.
+    """
+    left = BATCH
+    while True:
+        left -= len(queue._messages)
+        quit_message = serve_batch(queue, procedure, on_error)
+        if quit_message is not None or left <= 0:
+            return quit_message
+        if not queue._messages:
+            queue.turn()
+        if not queue._messages or queue._messages[0].__class__ is not Message:
+            return None
+
+
 def _serve(
     queue: MessageQueue,
     turns: Iterator[int],

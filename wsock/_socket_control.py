@@ -252,7 +252,7 @@ class SocketControl:
         events, codes = self._endpoint.enumerate_events()
         if event is not None:
             event.reset()
-        return NetworkEvents(FD(events), {FD(bit): code for bit, code in codes.items()})
+        return NetworkEvents(_FLAGS[events], {_FLAGS[bit]: codes[bit] for bit in codes})
 
     def notifications(self) -> list[NotificationState]:
         """Say for each event whether it is selected, true, and armed: why is no message coming?"""
@@ -321,6 +321,9 @@ class SocketControl:
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         close_collected(endpoint)
 
+
+#: Every combination of events, made once: ``FD(n)`` costs 0.5 us.
+_FLAGS: Final = tuple(FD(value) for value in range(64))
 
 #: Bits of ``_busy``: which directions a task waits on.
 RECEIVING: Final = 1

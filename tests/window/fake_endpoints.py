@@ -38,12 +38,13 @@ class FakeEndpoint:
         self.target: Window | None = None
         self.owner: Any = None
         self.message = 0
+        self.notice: Message | None = None
         self.select(window, message, 1, self.socket)
 
     def select(self, target: Window | None, message: int, mask: int, owner: Any, /) -> None:
         """As an endpoint does: the target is told when it changes."""
         old, self.target = self.target, target
-        self.message, self.owner = message, owner
+        self.message, self.owner, self.notice = message, owner, None
         if target is not old and target is not None:
             target.selected(self)
         if target is not old and old is not None:

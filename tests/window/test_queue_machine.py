@@ -126,6 +126,7 @@ class FakeEndpoint:
     def __init__(self, parameter: int) -> None:
         self.message = WM_USER + 3
         self.owner = parameter
+        self.notice: object = None
 
 
 class Run:

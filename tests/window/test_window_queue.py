@@ -430,3 +430,16 @@ def test_a_post_after_the_run_finds_nobody() -> None:
     thread.start()
     thread.join()
     assert window.statistics().queued == 1
+
+
+async def test_reading_belongs_to_the_loop_s_thread(window: Window) -> None:
+    """Others may post; whoever tries to read or close is told so."""
+    window.post(WM_USER)
+    await window.get()
+    with trio.move_on_after(0.01):
+        await window.get()  # waits, and so belongs to this run
+    window.post(WM_USER)
+    for call in (window.get_nowait, window.peek, window.close, lambda: window.set_timer(1, 1)):
+        with pytest.raises(RuntimeError):
+            await trio.to_thread.run_sync(call)
+    assert window.statistics().queued == 1

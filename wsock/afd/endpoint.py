@@ -18,7 +18,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from .. import errors
@@ -28,6 +27,7 @@ from .notify import Notifier
 from .states import NOT_CONNECTED, OPEN, RELEASED, RUN_OVER, TRANSITIONS
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from ..tdi import AddressObject, Device
@@ -140,8 +140,8 @@ class Endpoint(Notifier):
         self.rx_refused = False
         #: Urgent bytes taken from a transport that would lose them to a normal read.
         self.urgent = b""
-        self.waiters: deque[Any] | None = None
-        self.send_waiters: deque[Any] | None = None
+        self.waiters: list[Any] | None = None
+        self.send_waiters: list[Any] | None = None
         #: Why the connection is reset, as a WSA code; 0 while it is not.
         self.reset_code = 0
         #: SO_ERROR: the reason of a failed nonblocking connect.
@@ -298,9 +298,9 @@ class Endpoint(Notifier):
         """Have ``waiter`` called once when a receive (or an accept) is worth another try."""
         queue = self.waiters
         if queue is None:
-            queue = self.waiters = deque()
+            queue = self.waiters = []
         if first:
-            queue.appendleft(waiter)
+            queue.insert(0, waiter)
         else:
             queue.append(waiter)
 
@@ -308,9 +308,9 @@ class Endpoint(Notifier):
         """Have ``waiter`` called once when a send is worth another try, or a connect has ended."""
         queue = self.send_waiters
         if queue is None:
-            queue = self.send_waiters = deque()
+            queue = self.send_waiters = []
         if first:
-            queue.appendleft(waiter)
+            queue.insert(0, waiter)
         else:
             queue.append(waiter)
 
@@ -333,7 +333,7 @@ class Endpoint(Notifier):
         if queue is None:
             return False
         while queue:
-            waiter = queue.popleft()
+            waiter = queue.pop(0)
             if not queue:
                 self.waiters = None
             waiter()
@@ -347,7 +347,7 @@ class Endpoint(Notifier):
         if queue is None:
             return False
         while queue:
-            waiter = queue.popleft()
+            waiter = queue.pop(0)
             if not queue:
                 self.send_waiters = None
             waiter()

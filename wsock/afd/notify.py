@@ -74,7 +74,9 @@ class Notifier(ABC):
         "connect_code",
         "mask",
         "message",
+        "notice",
         "owner",
+        "posts",
         "record",
         "target",
         "windows_rules",
@@ -87,6 +89,10 @@ class Notifier(ABC):
         self.mask = 0
         #: The number of the selection's message (WSAAsyncSelect's wMsg).
         self.message = 0
+        #: ``mask`` in message mode, else 0: one test tells whether an arrival is posted.
+        self.posts = 0
+        #: FD_READ's message of this selection, made at the first: they are all alike.
+        self.notice: Any = None
         self.armed = ALL_EVENTS
         self.record = 0
         self.codes: dict[int, int] | None = None
@@ -109,12 +115,11 @@ class Notifier(ABC):
     def arrive(self, bit: int, code: int = 0) -> None:
         """Something new came that ``bit`` stands for; its condition is known to hold."""
         target = self.target
-        if target is None:
+        if self.posts & self.armed & bit:
+            self.armed ^= bit
+            target.report(self, bit, code)  # type: ignore[union-attr]  # posts: there is one
+        elif target is None or self.posts or target.kind == "message":
             return
-        if target.kind == "message":
-            if self.armed & self.mask & bit:
-                self.armed &= ~bit
-                target.report(self, bit, code)
         elif self.armed & bit or (self.windows_rules and bit & (FD_READ | FD_ACCEPT | FD_OOB)):
             # Windows records every arrival in event mode; its pages wait for the re-enabling call.
             self._enter(target, bit, code)
@@ -158,12 +163,14 @@ class Notifier(ABC):
         never reported, which Windows leaves out. In event mode nothing is armed; what is recorded
         and selected now sets the event.
         """
+        self.notice = None
         if not mask or target is None:
-            self.message = self.mask = 0
+            self.message = self.mask = self.posts = 0
             self._retarget(None)
             self.owner = None
             return
         self.message, self.mask, self.owner = message, mask, owner
+        self.posts = mask if target.kind == "message" else 0
         self._retarget(target)
         if target.kind == "message":
             self.armed |= mask & ~FD_CONNECT
@@ -195,6 +202,7 @@ class Notifier(ABC):
         if listener.target is not None:
             self.target, self.message, self.mask = listener.target, listener.message, listener.mask
             self.owner = owner
+            self.posts = listener.posts
             self.target.selected(self)
 
     def enumerate_events(self) -> tuple[int, dict[int, int]]:

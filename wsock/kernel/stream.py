@@ -41,7 +41,8 @@ CONNECTING: Final = 1
 ENDING: Final = 2  # closed above, the rest goes out
 DEAF: Final = 3  # receiving is shut down: what still comes resets the connection
 
-_USUAL: Final = ~(IN | OUT)
+_DATA: Final = IN | OUT
+_USUAL: Final = ~_DATA
 _CONNECT_ENDED: Final = OUT | ERR | HUP
 _ENDS: Final = RDHUP | HUP
 
@@ -219,6 +220,9 @@ class KernelStream(KernelFile):
 
     def ready(self, events: int) -> None:
         """Data, room, an urgent byte, an end or an error."""
+        if events == _DATA and not self.phase and not self.blocked:
+            self.connection.indicate()
+            return
         if self.phase or events & _USUAL:
             self._ready_carefully(events)
             return
