@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import _handles
@@ -17,7 +18,7 @@ from . import _handles
 if TYPE_CHECKING:
     from ._window import Window
 
-__all__ = ["MadeMessage", "Message", "PostedMessage"]
+__all__ = ["MadeMessage", "Message", "PostedMessage", "QueueStatistics"]
 
 
 class Message:
@@ -97,3 +98,28 @@ class MadeMessage(PostedMessage):
     """WM_TIMER or WM_QUIT: made when taken, so it does not count as posted."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    """Figures of a queue, for logs and curious people.
+
+    Attributes:
+      queued: messages waiting, of programs and of the network.
+      posted: of these, posted by programs; never above ``max_messages``.
+      max_messages: how many a program may have waiting.
+      refused: posts that were refused since the queue was made, because it was full.
+      taken: messages taken since the queue was made.
+      timers: timers set.
+      selected: sockets whose notifications come here.
+      reader_waiting: whether a task waits for the next message.
+    """
+
+    queued: int
+    posted: int
+    max_messages: int
+    refused: int
+    taken: int
+    timers: int
+    selected: int
+    reader_waiting: bool

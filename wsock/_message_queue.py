@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from itertools import count
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
@@ -39,7 +38,7 @@ from trio.lowlevel import (
 )
 
 from . import _timers
-from ._message import MadeMessage, Message, PostedMessage
+from ._message import MadeMessage, Message, PostedMessage, QueueStatistics
 from ._window_timers import EVERY_WINDOW, WindowTimers, passes
 from .constants import WM_QUIT, WM_TIMER
 from .errors import WSAENOBUFS
@@ -56,31 +55,6 @@ ALL_MESSAGES: Final = (EVERY_WINDOW, 0, 0)
 
 BATCH: Final = 256
 """Messages taken without a checkpoint in between: at 10 us each this is 2.6 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatistics:
-    """Figures of a queue, for logs and curious people.
-
-    Attributes:
-      queued: messages waiting, of programs and of the network.
-      posted: of these, posted by programs; never above ``max_messages``.
-      max_messages: how many a program may have waiting.
-      refused: posts that were refused since the queue was made, because it was full.
-      taken: messages taken since the queue was made.
-      timers: timers set.
-      selected: sockets whose notifications come here.
-      reader_waiting: whether a task waits for the next message.
-    """
-
-    queued: int
-    posted: int
-    max_messages: int
-    refused: int
-    taken: int
-    timers: int
-    selected: int
-    reader_waiting: bool
 
 
 class MessageQueue:
@@ -199,8 +173,10 @@ class MessageQueue:
     ) -> Message | None:
         """The next message that passes the filter, taken out; None if there is none.
 
-        Never a checkpoint. See :meth:`get` for the arguments.
+        Never a checkpoint. See :meth:`get` for the arguments. RuntimeError in another thread than
+        the one that reads.
         """
+        self.refuse_other_thread()
         return self._look((window, minimum, maximum), remove=True)
 
     def peek(
@@ -210,6 +186,7 @@ class MessageQueue:
         maximum: int = 0,
     ) -> Message | None:
         """The same, left where it is."""
+        self.refuse_other_thread()
         return self._look((window, minimum, maximum), remove=False)
 
     def _look(self, filters: Filters, *, remove: bool) -> Message | None:
@@ -308,6 +285,19 @@ class MessageQueue:
         if self._closed:
             raise trio.ClosedResourceError("this message queue has ended")
 
+    def refuse_other_thread(self) -> None:
+        """Raise RuntimeError in another thread than the one that reads."""
+        if self._home is not None and self._home[0] != get_ident():
+            raise RuntimeError(
+                "messages are read in the thread of the Trio run that waits for them; "
+                "from other threads only post and post_quit may be called"
+            )
+
+    def tie(self) -> None:
+        """From now on this queue belongs to the Trio run that is calling."""
+        if self._home is None:
+            self._home = (get_ident(), trio.lowlevel.current_trio_token())
+
     def _refuse_second_reader(self) -> None:
         if self._sleeper is not None or (
             self._owner is not None and self._owner is not current_task()
@@ -324,8 +314,7 @@ class MessageQueue:
 
     async def _sleep(self, filters: Filters) -> None:
         self._refuse_second_reader()
-        if self._home is None:
-            self._home = (get_ident(), trio.lowlevel.current_trio_token())
+        self.tie()
         self._sleeper = current_task()
         # A thread appends first and then looks for a sleeper; here it is the other way round, so
         # one of the two sees the other.
@@ -374,6 +363,7 @@ class MessageQueue:
 
     def close(self) -> None:
         """End the queue: what is in it is dropped, a waiting reader gets ClosedResourceError."""
+        self.refuse_other_thread()
         self._closed = True
         self._messages.clear()
         self._timers.clear()
