@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,12 @@ from tests.providers import PROVIDERS, Pair, Provider, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs with SIGINT ignored, and programs under test inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=PROVIDERS, ids=lambda provider: provider.name)
