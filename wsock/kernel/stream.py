@@ -41,6 +41,10 @@ CONNECTING: Final = 1
 ENDING: Final = 2  # closed above, the rest goes out
 DEAF: Final = 3  # receiving is shut down: what still comes resets the connection
 
+# What is known of the peer's FIN (``release_seen``; 0: nothing).
+SEEN: Final = 1
+DRAINED: Final = 2  # and everything before it has been read
+
 _DATA: Final = IN | OUT
 _USUAL: Final = ~_DATA
 _CONNECT_ENDED: Final = OUT | ERR | HUP
@@ -88,7 +92,7 @@ class KernelStream(KernelFile):
         self._wake_at: _timers.Timer | None = None
         self._limit: _timers.Timer | None = None
         self.shut_pending = False
-        self.release_seen = False
+        self.release_seen = 0
         self.urgent = False
         self.connect_failed = False
         #: What a look of the fallback engine learnt: asking the kernel clears its error.
@@ -244,6 +248,9 @@ class KernelStream(KernelFile):
     def _ready_unusual(self, events: int) -> None:
         """Something is there beside data and room: urgent data, an end, an error."""
         number = 0
+        released = events & _ENDS and not self.release_seen
+        if released:
+            self.release_seen = SEEN
         if events & ERR:
             number = self.failed_with or self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
         if events & PRI and self.connection is not None:
@@ -257,8 +264,7 @@ class KernelStream(KernelFile):
         if number:
             self._aborted(status_from_errno(number))
             return
-        if events & _ENDS and not self.release_seen and self.connection is not None:
-            self.release_seen = True
+        if released and self.connection is not None:
             self.connection.event_disconnect(DisconnectFlags.RELEASE)
         if self.blocked and events & OUT and self.connection is not None:
             self._flush()
@@ -280,9 +286,14 @@ class KernelStream(KernelFile):
 
     def available(self) -> int:
         """Return how many bytes wait; with an urgent mark ahead FIONREAD counts only up to it."""
+        if self.release_seen == DRAINED:
+            return 0
         count = super().available()
-        if not count and self.urgent:
-            return self._peeked()
+        if not count:
+            if self.urgent:
+                return self._peeked()
+            if self.release_seen:
+                self.release_seen = DRAINED  # nothing comes behind a FIN: never ask again
         return count
 
     def at_mark(self) -> bool:
