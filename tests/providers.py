@@ -147,6 +147,11 @@ class World:
             await client.connect(listener.getsockname())
         return client
 
+    def local_pair(self) -> Pair:
+        """A pair of AF_UNIX sockets: room comes when the peer reads, and never by itself."""
+        near, far = (wsock.from_stdlib_socket(s, stack=self.stack) for s in std.socketpair())
+        return Pair(self, self.keep(near), self.keep(far))
+
     async def pair(self) -> Pair:
         listener = self.listener()
         far = await self.connected(listener)
