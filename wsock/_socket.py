@@ -500,7 +500,11 @@ class Socket(SocketControl):
         try:
             remote = await self._resolved("connect", address)
             await checkpoint_if_cancelled()
-            endpoint.connect(remote)
+            try:
+                endpoint.connect(remote)
+            except errors.WSAError:
+                endpoint.socket_error = 0  # the exception tells it; SO_ERROR is for connect_ex
+                raise
             if endpoint.type != _STREAM or endpoint.state == "CONNECTED":
                 await cancel_shielded_checkpoint()
                 return

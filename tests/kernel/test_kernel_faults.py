@@ -127,6 +127,18 @@ async def test_closed_at_once_everything_arrives(pair: Pair) -> None:
     assert got == data
 
 
+async def test_netstat_counts_down_what_a_closed_socket_owes(pair: Pair) -> None:
+    """Closed and not drained counts as open; netstat shows what is still unsent."""
+    pair.near.send_nowait(bytes(20_000_000))
+    pair.near.close()
+    owed = [row["unsent"] for row in pair.world.stack.netstat() if row["state"] == "CLOSING"]
+    assert len(owed) == 1
+    await drain(pair.far, 8_000_000)
+    await pair.world.until(lambda: pair.near.unsent < owed[0])
+    await drain(pair.far, 12_000_000)
+    await pair.world.until(lambda: pair.near.state == "CLOSED")
+
+
 async def test_input_while_the_rest_goes_out(pair: Pair) -> None:
     """A closed socket with a rest throws away what arrives: no reset cuts its own bytes off."""
     pair.near.send_nowait(bytes(5_000_000))

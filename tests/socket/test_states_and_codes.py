@@ -150,6 +150,29 @@ async def test_refused_and_again_on_the_same_socket(world: World) -> None:
     assert await sock.recv(9) == b"abc"
 
 
+async def test_connect_that_fails_at_once(world: World) -> None:
+    """A connect that the system refuses at once raises; SO_ERROR stays 0; it may be tried again."""
+    sock = world.socket()
+    for _ in range(2):
+        with pytest.raises(wsock.WSAError):
+            await sock.connect(("255.255.255.255", 9))
+        assert sock.getsockopt(std.SOL_SOCKET, std.SO_ERROR) == 0
+    await sock.connect(world.listener().getsockname())
+
+
+async def test_shared_port_after_a_refusal(world: World) -> None:
+    """A socket that shares its port keeps it for the next connect, also while it is shared."""
+    holder, sock = world.socket(), world.socket()
+    for each in (holder, sock):
+        each.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    sock.bind(holder.getsockname())
+    with pytest.raises(wsock.WSAECONNREFUSED):
+        await sock.connect(world.free_port())
+    await sock.connect(world.listener().getsockname())
+    assert sock.getsockname() == holder.getsockname()
+
+
 def test_unconnected_stream(world_free: World) -> None:
     """S1-6: send, recv, shutdown, getpeername of a stream that is not connected: WSAENOTCONN."""
     sock = world_free.socket()

@@ -119,7 +119,7 @@ class KernelStream(KernelFile):
                 if _POSIX and port:
                     self.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
                 if _POSIX and reuse and _REUSEPORT is not None:
-                    self.setsockopt(std.SOL_SOCKET, _REUSEPORT, 1)
+                    self.set_option(std.SOL_SOCKET, _REUSEPORT, 1)  # recorded for _renew
                 self.bind(addresses.unpack(self.family, local))
         except StatusError:
             self._forget_binding()
@@ -410,6 +410,8 @@ class KernelStream(KernelFile):
             connection.complete_send(total, Status.SUCCESS)
         finished = self._rest is None
         if self.phase == ENDING:
+            if moved and connection.client is not None:
+                connection.sent(moved)
             if moved:
                 self._start_patience()
             if finished:
