@@ -22,6 +22,7 @@ def test_the_behaviour_tests_pass_under_the_monitor() -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,  # of a run that takes ten seconds: a hang is a failure too
     )
     assert finished.returncode == 0, finished.stdout[-4000:]
     watched = re.search(r"watched: (\d+) tests, (\d+) records", finished.stdout)
