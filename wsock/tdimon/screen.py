@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
@@ -65,7 +66,7 @@ def _style(record: TraceRecord | None, row: Row, *, marked: bool) -> str:
     return "green" if record.request.startswith("TDI_EVENT_") else ""
 
 
-class _Follower:
+class _Follower(ABC):
     """A thread that shows what is new until the block is left, and the rest then."""
 
     def __init__(
@@ -105,9 +106,9 @@ class _Follower:
             self.refresh()
         self.refresh()
 
+    @abstractmethod
     def refresh(self) -> None:
         """Show what is new."""
-        raise NotImplementedError
 
     def host_of(self, record: TraceRecord | None) -> str | None:
         """Return what the host column shows, ``None`` where there is no such column."""
