@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 from talkers import Talker, dial, serve
 
+from wsock.virtual import Host
+from wsock.virtual import Network as PumpedNetwork
 from wsock.virtual.addresses import packed
 from wsock.virtual.network import Network
 from wsock.virtual.probes import Ping
@@ -86,7 +89,9 @@ class Linux:
 
 
 @contextmanager
-def linux_beside_us(**conditions: float) -> Iterator[Linux]:
+def linux_beside_us(
+    make: Callable[[int], Network] = Network, **conditions: float
+) -> Iterator[Linux]:
     """Make the namespace, the device and the network; take them away at the end."""
     assert IP is not None
     namespace, device = f"wsock-{os.getpid()}", f"wst{os.getpid() % 100000}"
@@ -100,7 +105,7 @@ def linux_beside_us(**conditions: float) -> Iterator[Linux]:
             f"-n {namespace} link set lo up",
         ):
             subprocess.run([IP, *command.split()], check=True)
-        net = Network(1)
+        net = make(1)
         host = net.host("ours", profile="linux")
         tap = net.tap(host, descriptor, (OURS, LINUX), **conditions)  # type: ignore[arg-type]
         try:
@@ -340,3 +345,35 @@ def test_j3_keep_alive_of_linux_is_answered(linux: Linux) -> None:
     assert linux.python(program) == b"alive\n"
     probes = capture.filter("tcp.len == 0 && ip.src == 192.0.2.2 && tcp.flags == 0x10")
     assert len(probes) >= 3
+
+
+@pytest.mark.skipif(CURL is None, reason="needs curl")
+def test_a_trio_server_on_a_virtual_host_answers_curl(tmp_path: Path) -> None:
+    """``trio.serve_tcp`` under the system's clock; the pump reads the tap."""
+    with linux_beside_us(make=PumpedNetwork) as linux:
+        assert CURL is not None
+        path = tmp_path / "answer"
+        command = [IP, "netns", "exec", linux.namespace, CURL, "-sS", "-o", str(path)]
+
+        async def answer(stream: trio.SocketStream) -> None:
+            assert (await stream.receive_some()).startswith(b"GET / ")
+            await stream.send_all(b"HTTP/1.0 200 OK\r\n\r\nfrom Trio")
+            await stream.aclose()
+
+        async def main() -> None:
+            assert isinstance(linux.net, PumpedNetwork)
+            assert isinstance(linux.host, Host)
+            async with linux.net.attach(), linux.host.running(trio.serve_tcp, answer, 80):
+                with trio.fail_after(30):
+                    await trio.run_process([*command, f"http://{OURS}/"])  # type: ignore[list-item]
+
+        trio.run(main)
+        assert path.read_bytes() == b"from Trio"
+
+
+def test_a_tap_and_a_virtual_clock_do_not_go_together() -> None:
+    """Linux does not wait for virtual time; the error says what to do."""
+    with linux_beside_us(make=PumpedNetwork) as linux:
+        assert isinstance(linux.net, PumpedNetwork)
+        with pytest.raises(RuntimeError, match="a tap joins real time"):
+            linux.net.run(trio.sleep, 1)

@@ -29,6 +29,7 @@ from trio.testing import MockClock, active_thread_count, wait_all_tasks_blocked
 
 from wsock.virtual.host import Host
 from wsock.virtual.network import Network as SansIoNetwork
+from wsock.virtual.tap import Tap
 from wsock.virtual.trio_face import plugged_in
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ class _Pump:
     # Virtual time
 
     async def _run_in_virtual_time(self, clock: MockClock) -> None:
+        if any(isinstance(medium, Tap) for medium in self.network.media.values()):
+            raise RuntimeError("a tap joins real time: use trio.run and attach(), not net.run")
         threshold, clock.autojump_threshold = clock.autojump_threshold, math.inf
         try:
             while True:
@@ -221,6 +224,24 @@ class _Pump:
     # Any other clock
 
     async def _run_at_the_clocks_pace(self) -> None:
+        taps = [medium for medium in self.network.media.values() if isinstance(medium, Tap)]
+        if not taps:
+            await self._keep_pace()
+            return
+        async with trio.open_nursery() as nursery:
+            for tap in taps:
+                nursery.start_soon(self._read, tap, name=f"wsock {tap.name}")
+            await self._keep_pace()
+
+    async def _read(self, tap: Tap) -> None:
+        """Let what Linux sends by a tap arrive when it comes."""
+        while True:
+            await trio.lowlevel.wait_readable(tap.fileno())
+            self.network.run_due(max(self._now(), self.network.scheduler.now))
+            tap.read()
+            self.network._news.set()
+
+    async def _keep_pace(self) -> None:
         network = self.network
         while True:
             network._news = trio.Event()
