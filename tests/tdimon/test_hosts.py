@@ -79,6 +79,9 @@ def test_two_scripts_on_two_hosts(scripts: Path) -> None:
     assert "client: received 2000\n" in output
     trace = tdimon.load(scripts / "run.jsonl")
     assert trace.hosts() == ["server", "client"]
+    calls = {r.request: r.task for r in trace.records("client") if r.kind == "call"}
+    assert calls["send"].startswith("client: ")
+    assert calls["connect"].startswith("trio.")  # open_tcp_stream's own
     received = [row for row in trace.rows("server") if row.request == "TDI_EVENT_RECEIVE"]
     assert received[0].detail == "Length:1452 Flags: LOOKAHEAD DISPATCH"
     assert trace.records()[-1].time_ns > 3600 * 10**9

@@ -41,6 +41,17 @@ _Entry = tuple["Host", "contextvars.Token[Stack | None]", "_Entry | None"]
 _entries: Final[contextvars.ContextVar[Any]] = contextvars.ContextVar("wsock_hosts", default=None)
 
 
+class _TrioProvider(VirtualProvider):
+    """A virtual host's transport, where tasks call."""
+
+    def task_name(self) -> str:
+        """Return the name of the task that runs now, for a tracer; ``""`` outside of tasks."""
+        try:
+            return trio.lowlevel.current_task().name
+        except RuntimeError:
+            return ""
+
+
 class Host(HostCore):
     """A host on which Trio programs run.
 
@@ -61,7 +72,7 @@ class Host(HostCore):
     def _new_stack(self) -> Stack:
         return Stack(
             self.name,
-            provider=VirtualProvider(self),
+            provider=_TrioProvider(self),
             receive_buffer=self.profile.receive_buffer,
             send_buffer=self.profile.send_buffer,
         )
