@@ -309,7 +309,13 @@ class ReceivingEndpoint(Endpoint):
 
     def at_mark(self) -> bool:
         """SIOCATMARK as Winsock has it: true unless urgent data is unread ahead."""
+        self.look_for_urgent()
         return not self.has_urgent()
+
+    def look_for_urgent(self) -> None:
+        """Hear of urgent data that waits now, where the transport does not tell by itself."""
+        if not self.host.device.provider.eager:
+            self.file.look_for_urgent()
 
     # What happens below: providers that keep the bytes
 

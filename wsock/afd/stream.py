@@ -321,6 +321,7 @@ class StreamEndpoint(SendingEndpoint):
             return True, True, False
         ended = bool(self.attention & PEER_RELEASED)
         readable = ended or bool(self.attention & SHUT_RECEIVE) or self.can_receive()
+        self.look_for_urgent()
         return readable, self.has_room(), self.has_urgent()
 
     def _look_for_client(self) -> None:

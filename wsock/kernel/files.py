@@ -179,6 +179,11 @@ class KernelFile(UnsupportedRequests, std.SocketType):
         if self.reactor is not None:
             self.reactor.watch_urgent(self, on=on)
 
+    def look_for_urgent(self) -> None:
+        """Report urgent data that waits now (select and SIOCATMARK ask)."""
+        if self.reactor is not None:
+            self.reactor.look_for_urgent(self)
+
     # Options
 
     def set_option(self, level: int, option: int, value: int | bytes) -> None:

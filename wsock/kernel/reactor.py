@@ -72,6 +72,9 @@ class Reactor(Protocol):
     def watch_urgent(self, file: KernelFile, *, on: bool) -> None:
         """Urgent data of ``file`` has to be heard of, or no longer."""
 
+    def look_for_urgent(self, file: KernelFile) -> None:
+        """Report urgent data of ``file`` that waits now, if nobody would hear of it otherwise."""
+
     def turn(self) -> bool:
         """Look once, without waiting, what is ready; whether anything was."""
 
@@ -109,6 +112,9 @@ class EpollReactor:
 
     def watch_urgent(self, file: KernelFile, *, on: bool) -> None:
         """Nothing to do: EPOLLPRI is always asked for."""
+
+    def look_for_urgent(self, file: KernelFile) -> None:
+        """Nothing to do: a turn reports it."""
 
     def turn(self) -> bool:
         """Serve what is ready, in a bounded number of rounds; whether anything was."""

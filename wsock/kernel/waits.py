@@ -110,6 +110,12 @@ class WaitsReactor:
         else:
             self._urgent.discard(watch)
 
+    def look_for_urgent(self, file: KernelFile) -> None:
+        """Look now, once, whether urgent data waits, and report it."""
+        watch = self._watches.get(file)
+        if watch is not None and watch.number in _look([watch])[2]:
+            self._deliver(watch, PRI)
+
     def _start(self, watch: _Watch, *, write: bool) -> None:
         if not (watch.writing if write else watch.reading):
             self._work.add((watch, write))
@@ -187,6 +193,8 @@ class WaitsReactor:
         if not events:
             watch.read = True  # somebody took it between the answer and the look
             return False
+        if events == OUT:
+            watch.read = True  # a connect ended: what is readable behind it is still to be told
         return self._deliver(watch, events)
 
     def _deliver(self, watch: _Watch, events: int) -> bool:
