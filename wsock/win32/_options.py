@@ -144,6 +144,8 @@ def ioctlsocket(s: int, cmd: int, argp: Any) -> int:
         return 0
     if cmd not in (FIONREAD, SIOCATMARK):
         raise errors.WSAEOPNOTSUPP("ioctlsocket", sock.state, f"command {cmd:#x}")
+    if cmd == SIOCATMARK:
+        _reactor.turn()
     value = sock.ioctl(cmd)
     if cmd == FIONREAD and not value:
         _reactor.turn()
