@@ -205,12 +205,12 @@ def events_in(window: wsock.Window) -> list[int]:
     return [event for event, _ in queued(window)]
 
 
-def fill(sock: wsock.Socket) -> int:
+def fill(sock: wsock.Socket, size: int = 65536) -> int:
     """Send until there is no room; the number of bytes accepted."""
     sent = 0
     with suppress(wsock.WSAEWOULDBLOCK):
         while True:
-            sent += sock.send_nowait(bytes(65536))
+            sent += sock.send_nowait(bytes(size))
     return sent
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket as std
+from contextlib import suppress
 
 import pytest
 import trio
 
 import wsock
-from tests.providers import WM_SOCKET, World, events_in, messages
-from wsock import FD_READ
+from tests.providers import WM_SOCKET, World, events_in, fill, messages
+from wsock import FD_READ, FD_WRITE
+from wsock.afd import Watcher
 
 
 async def test_boundaries_are_kept(world: World) -> None:
@@ -229,3 +231,48 @@ async def test_ipv6(world: World) -> None:
     assert await far.recv(9) == b"back"
     assert near.connect_ex(("::", 0)) == 0
     assert code_of(near.getpeername) == "WSAENOTCONN"
+
+
+async def test_full(world: World, window: wsock.Window) -> None:
+    """No room for a datagram: WSAEWOULDBLOCK, then FD_WRITE when there is; a waiting send waits."""
+    left, right = std.socketpair(type=std.SOCK_DGRAM)
+    near = world.keep(wsock.from_stdlib_socket(left, stack=world.stack))
+    with right:
+        near.async_select(window, WM_SOCKET, FD_WRITE)
+        assert events_in(window) == [FD_WRITE]
+        sent = fill(near, 1000)
+        assert events_in(window) == []
+        right.setblocking(False)
+        assert empty(right) == sent
+        assert await messages(window) == [(FD_WRITE, 0)]
+        sent = fill(near, 1000)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(near.send, b"last")
+            await trio.testing.wait_all_tasks_blocked()
+            assert empty(right) == sent
+        assert right.recv(9) == b"last"
+
+
+def empty(raw: std.socket) -> int:
+    got = 0
+    with suppress(BlockingIOError):
+        while True:
+            got += len(raw.recv(65536))
+    return got
+
+
+async def test_watchers_look_and_take_nothing(world: World) -> None:
+    """A watcher (select) is told of an arrival beside the task that waits, and swallows nothing."""
+    near, far = world.bound_datagram(), world.bound_datagram()
+    told: list[str] = []
+    got: list[bytes] = []
+
+    async def reader() -> None:
+        got.append(await near.recv(9))
+
+    async with trio.open_nursery() as nursery:
+        near._endpoint.wait_receive(Watcher(lambda: told.append("first")))
+        nursery.start_soon(reader)
+        await trio.testing.wait_all_tasks_blocked()
+        far.sendto_nowait(b"a", near.getsockname())
+    assert (told, got) == (["first"], [b"a"])

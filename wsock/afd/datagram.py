@@ -105,6 +105,12 @@ class DatagramEndpoint(Endpoint):
             status = Status.ACCESS_DENIED
         return super().bind_failure(status)
 
+    def open_existing_address(self) -> None:
+        """Make the address object of a file that is bound already (adopting)."""
+        super().open_existing_address()
+        assert self.address is not None
+        self.address.handlers[EventKind.SEND_POSSIBLE] = _on_send_possible
+
     def peer_address(self) -> bytes:
         """Return the packed address of the fixed peer, ``b""`` for none."""
         return self.peer
@@ -140,6 +146,11 @@ class DatagramEndpoint(Endpoint):
             self.arrive(FD_CONNECT, 0)
         self.arrive(FD_WRITE)
 
+    def _has_unnamed_peer(self) -> bool:
+        """A socket pair of AF_UNIX has a fixed peer, though it has no name."""
+        local = self.family not in (std.AF_INET, std.AF_INET6)
+        return local and bool(self.file.has_peer())
+
     def sendto(self, data: BytesLike, remote: bytes, flags: int = 0) -> int:
         """Send one datagram to ``remote``, or to the fixed peer where it is ``b""``.
 
@@ -152,7 +163,7 @@ class DatagramEndpoint(Endpoint):
             raise errors.WSAESHUTDOWN("sendto", self.state)
         if flags & std.MSG_OOB:
             raise errors.WSAEOPNOTSUPP("sendto", self.state, "datagrams have no urgent data")
-        if not remote and not self.peer:
+        if not remote and not self.peer and not self._has_unnamed_peer():
             raise errors.WSAENOTCONN("sendto", self.state, "no address and no fixed peer")
         if len(data) > MAX_DATAGRAM:
             raise errors.WSAEMSGSIZE("sendto", self.state, f"{len(data)} bytes")
