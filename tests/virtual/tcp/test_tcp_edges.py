@@ -181,7 +181,7 @@ def test_a_reopened_pair_starts_beyond_the_old_numbers() -> None:
 
 def test_push_is_lost_with_the_bytes_that_are_cut_off() -> None:
     """A segment that is cut at the right edge does not end the peer's send; a cut FIN does."""
-    for text, flags, push in ((b"abcdef", 8, False), (b"abcd", 8 | FIN, True)):
+    for text, flags, push in ((b"abcdef", 8, False), (b"abcd", 8 | FIN, True), (b"abcd", 8, True)):
         script = Script()
         script.settings.receive_buffer = 4
         connection = script.open(options=MSS)

@@ -287,6 +287,21 @@ def test_35_initial_window_by_profile() -> None:
     assert congestion.cwnd == 17_920
 
 
+def test_38_deflation_leaves_at_least_a_segment() -> None:
+    """However much a partial ACK covers."""
+    congestion = Congestion(10, 3)
+    congestion.open(1000, syn_was_lost=False)
+    congestion.enter_recovery(6000, 6000, inflate=True)
+    assert congestion.cwnd == 6000
+    congestion.deflate(2500)
+    assert congestion.cwnd == 4500
+    congestion.deflate(9000)
+    assert congestion.cwnd == 1000
+    congestion.cwnd = 5000
+    congestion.deflate(100)
+    assert congestion.cwnd == 4900
+
+
 def test_36_timeout_halves_ssthresh_and_leaves_one_segment() -> None:
     """ssthresh = max(FlightSize/2, 2 SMSS), once for a segment; cwnd = 1 SMSS (equation 4)."""
     script = Script()
@@ -647,6 +662,14 @@ def test_43_paws_drops_what_is_older() -> None:
     assert script.client.events == [("reset", errno.ECONNRESET)]
 
 
+def test_43_a_bare_ack_that_is_older_is_not_answered() -> None:
+    """Answers would be overtaken on a reordering wire and answered again: an ACK storm."""
+    script = Script()
+    script.open(options=Options(mss=1000, timestamp=(1000, 0)))
+    assert script.inject(ACK, 1001, 7001, options=Options(timestamp=(999, 0))) == []
+    assert script.host.counters["tcp paws"] == 1
+
+
 def test_43_ts_recent_follows_only_what_spans_the_last_ack() -> None:
     """A segment beyond a gap does not move TS.Recent (section 4.3)."""
     script = Script()
@@ -668,7 +691,8 @@ def test_43_a_resend_whose_ack_was_lost_is_echoed_with_its_own_timestamp() -> No
     (answer,) = script.inject(ACK, 1001, 7001, b"data", options=Options(timestamp=(4000, 0)))
     assert answer.options.timestamp is not None
     assert answer.options.timestamp[1] == 4000
-    (answer,) = script.inject(ACK, 901, 7001, b"older", options=Options(timestamp=(5000, 0)))
+    far = 1001 - 100_000
+    (answer,) = script.inject(ACK, far, 7001, b"guessed", options=Options(timestamp=(5000, 0)))
     assert answer.options.timestamp is not None
     assert answer.options.timestamp[1] == 4000
 

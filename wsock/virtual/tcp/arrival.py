@@ -166,7 +166,8 @@ def _check_timestamp(tcb: Connection, segment: Segment) -> bool:
     valid = tcb.now - tcb.ts_recent_time <= TIMESTAMP_LIFETIME_NS
     if behind and valid and not segment.flags & RST:
         tcb.layer.counters.count("tcp paws")
-        send_ack(tcb)
+        if segment.length:
+            send_ack(tcb)  # never for a bare ACK: two ends would answer each other for ever
         return False
     return True
 
@@ -217,9 +218,11 @@ def _unacceptable(tcb: Connection, segment: Segment) -> None:
             layer.mark_dirty(tcb)
             return
     layer.counters.count("tcp segment outside window")
-    if tcb.timestamps_on and (segment.seq + segment.length) & MASK == tcb.last_ack_sent:
+    end = (segment.seq + segment.length) & MASK
+    if tcb.timestamps_on and (tcb.rcv_nxt - end) & MASK < tcb.settings.receive_buffer:
         # Our ACK was lost and the peer asks again. Its new timestamp must be echoed, or the sample
-        # it takes from our answer is as long as its RTO was, and the RTO feeds on itself.
+        # it takes from our answer is as long as its RTO was, and the RTO feeds on itself. Only
+        # just left of the window, where a stranger hits as rarely as inside of it.
         _note_timestamp(tcb, segment)
     if segment.length == 0:
         # Two ends that disagree would answer each other for ever.
