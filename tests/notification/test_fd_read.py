@@ -13,7 +13,7 @@ from wsock import FD_CLOSE, FD_READ, FD_WRITE
 
 
 async def test_posted_once_until_recv(pair: Pair, window: wsock.Window) -> None:
-    """S1-39: one FD_READ for the first data; more before a recv posts nothing."""
+    """S1-28, S1-39: one FD_READ for the first data; more before a recv posts nothing."""
     pair.near.async_select(window, WM_SOCKET, FD_READ)
     pair.far.send_nowait(b"ab")
     assert await messages(window) == [(FD_READ, 0)]

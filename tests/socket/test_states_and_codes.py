@@ -325,3 +325,27 @@ async def test_send_waits_until_the_peer_reads(world: World) -> None:
         while got < sent + 3:
             got += len(await pair.far.recv(1 << 20))
     assert done == [3]
+
+
+async def test_a_task_for_each_client(world: World) -> None:
+    """S2-11, S1-5: one-to-one many times: a task per client serves many at once."""
+    listener = world.listener()
+    answers: list[bytes] = []
+
+    async def serve(sock: wsock.Socket) -> None:
+        with sock:
+            while data := await sock.recv(64):
+                await sock.send(data.upper())
+
+    async def client(number: int) -> None:
+        sock = await world.connected(listener)
+        await sock.send(b"client %d" % number)
+        answers.append(await sock.recv(64))
+        sock.close()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(client, number)
+        for _ in range(20):
+            nursery.start_soon(serve, await world.accept(listener))
+    assert sorted(answers) == sorted(b"CLIENT %d" % number for number in range(20))
