@@ -73,6 +73,18 @@ async def test_a_send_that_succeeds_arms_nothing(pair: Pair, window: wsock.Windo
     assert events_in(window) == []
 
 
+async def test_a_send_of_nothing_needs_no_room(pair: Pair, window: wsock.Window) -> None:
+    """send of 0 bytes returns 0, also with a full buffer; it arms nothing."""
+    big = bytes(20_000_000)
+    pair.near.send_nowait(big)
+    assert pair.near.unsent > 0
+    assert pair.near.send_nowait(b"") == 0
+    pair.near.async_select(window, WM_SOCKET, FD_READ)
+    pair.near.async_select(None, 0, 0)
+    assert await drain(pair.far, len(big)) == len(big)
+    assert events_in(window) == []
+
+
 async def test_wsaenobufs_arms_as_wouldblock_does(pair: Pair, window: wsock.Window) -> None:
     """send_all_nowait: WSAENOBUFS takes nothing and arms FD_WRITE; success never arms it."""
     pair.near.async_select(window, WM_SOCKET, FD_WRITE)

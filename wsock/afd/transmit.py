@@ -47,7 +47,7 @@ class SendingEndpoint(ReceivingEndpoint):
           WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK.
         """
         if flags or self.attention or self.unsent > self.send_limit:
-            self._check_send(flags)
+            self._check_send(flags, len(data))
         try:
             done: int = self.connection.send(data, flags)
         except OSError as error:
@@ -106,11 +106,13 @@ class SendingEndpoint(ReceivingEndpoint):
         if self.attention & RESET:
             raise errors.error_class(self.reset_code)("send", self.state)
 
-    def _check_send(self, flags: int) -> None:
+    def _check_send(self, flags: int, length: int) -> None:
         """Raise what stands against sending now; return if nothing does."""
         self.check_sendable()
         if flags & ~(std.MSG_OOB | std.MSG_DONTROUTE):
             raise errors.WSAEOPNOTSUPP("send", self.state, f"flags {flags:#x}")
+        if not length:  # nothing needs no room
+            return
         if self.unsent > self.send_limit or (flags & std.MSG_OOB and self.unsent):
             self._refused()
             raise errors.WSAEWOULDBLOCK("send", self.state)
