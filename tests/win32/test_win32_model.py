@@ -91,6 +91,7 @@ class Model:
     def message(self, mask: int) -> int:
         self.target, self.mask = "message", mask
         self.armed |= mask
+        self.record &= ~mask
         for bit in ORDER:
             self.report(bit)
         return 0

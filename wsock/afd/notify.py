@@ -173,7 +173,9 @@ class Notifier(ABC):
         self.posts = mask if target.kind == "message" else 0
         self._retarget(target)
         if target.kind == "message":
-            self.armed |= mask & ~FD_CONNECT
+            anew = mask & ~FD_CONNECT
+            self.armed |= anew
+            self.record &= ~anew  # what was recorded for an event object is posted instead
             if self.connect_code > 0 or (self.connect_code == 0 and self.windows_rules):
                 self.armed &= ~FD_CONNECT  # it was told when it happened, or never
             for bit in REPORT_ORDER:
