@@ -185,10 +185,7 @@ class Socket(SocketControl):
           WSAEMSGSIZE: a datagram was cut; ``error.data`` holds what fitted.
           WSAENOTSOCK: you closed this socket before calling. WSAEINVAL: negative length.
         """
-        endpoint = self._endpoint
-        if endpoint.type != _STREAM:
-            return self._receive_datagram(max_bytes, flags)[0]
-        return endpoint.recv(max_bytes, flags)  # type: ignore[no-any-return]
+        return self._endpoint.recv(max_bytes, flags)  # type: ignore[no-any-return]
 
     async def recv(self, max_bytes: int, flags: int = 0) -> bytes:
         """Wait until something has arrived and take it, up to ``max_bytes``.
@@ -294,14 +291,8 @@ class Socket(SocketControl):
 
     def _receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, Any]:
         endpoint = self._endpoint
-        data, cut, remote = endpoint.recvfrom(max_bytes, flags)
-        address = addresses.unpack(endpoint.family, remote) if remote else None
-        if cut:
-            error = errors.WSAEMSGSIZE("recvfrom", endpoint.state, f"longer than {max_bytes} bytes")
-            error.data = data  # type: ignore[attr-defined]
-            error.address = address  # type: ignore[attr-defined]
-            raise error
-        return data, address
+        data, remote = endpoint.take(max_bytes, flags)
+        return data, addresses.unpack(endpoint.family, remote) if remote else None
 
     def recvfrom_nowait(self, max_bytes: int, flags: int = 0) -> tuple[bytes, Any]:
         """Take one datagram and its sender's address; of a stream the bytes and None.
@@ -340,12 +331,9 @@ class Socket(SocketControl):
           WSAEWOULDBLOCK: no room; FD_WRITE will tell when there is.
           WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK.
         """
-        endpoint = self._endpoint
         if data.__class__ is not bytes:
             data = _flat(data)
-        if endpoint.type != _STREAM:
-            return endpoint.sendto(data, b"", flags)  # type: ignore[no-any-return]
-        return endpoint.send(data, flags)  # type: ignore[no-any-return]
+        return self._endpoint.send(data, flags)  # type: ignore[no-any-return]
 
     def send_all_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """Take all of ``data``, also behind bytes that still wait; never a checkpoint.

@@ -179,6 +179,31 @@ class DatagramEndpoint(Endpoint):
         except (OSError, StatusError) as error:
             raise self.failure("sendto", error) from None
 
+    def send(self, data: BytesLike, flags: int = 0) -> int:
+        """Send one datagram to the fixed peer; as ``sendto``."""
+        return self.sendto(data, b"", flags)
+
+    def recv(self, max_bytes: int, flags: int = 0) -> bytes:
+        """Take one datagram without its sender; as ``take``."""
+        return self.take(max_bytes, flags)[0]
+
+    def take(self, max_bytes: int, flags: int = 0) -> tuple[bytes, bytes]:
+        """Take one whole datagram and its sender (packed).
+
+        Raises:
+          WSAEMSGSIZE: it was longer; ``data`` of the error holds what fitted, ``address`` who sent
+          it. Else as ``recvfrom``.
+        """
+        data, cut, remote = self.recvfrom(max_bytes, flags)
+        if cut:
+            error = errors.WSAEMSGSIZE("recvfrom", self.state, f"longer than {max_bytes} bytes")
+            error.data = data  # type: ignore[attr-defined]
+            error.address = (  # type: ignore[attr-defined]
+                addresses.unpack(self.family, remote) if remote else None
+            )
+            raise error
+        return data, remote
+
     def recvfrom(self, max_bytes: int, flags: int = 0) -> tuple[bytes, bool, bytes]:
         """Take one datagram: the bytes that fit, whether it was cut, and its sender (packed).
 

@@ -322,6 +322,15 @@ class ReceivingEndpoint(Endpoint):
     def on_readable(self) -> None:
         """Bytes wait in the transport: serve a waiting task first, else report FD_READ."""
         self.readable = True
+        if self.waiters is None and self.posts & self.armed & FD_READ and not self.attention:
+            # ``arrive`` in place: the way of every echoed message.
+            self.armed ^= FD_READ
+            self.target.report(self, FD_READ, 0)  # type: ignore[union-attr]  # posts: there is one
+        else:
+            self.on_readable_carefully()
+
+    def on_readable_carefully(self) -> None:
+        """The same in every case: somebody may wait, in event mode it may be recorded."""
         if self.waiters is not None and self.wake_receiver():
             return
         if self.mask and not self.attention & SHUT_RECEIVE:

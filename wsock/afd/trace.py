@@ -134,6 +134,10 @@ class TracedStreamEndpoint(_TracedEndpoint, StreamEndpoint):
         accepted: StreamEndpoint = self._called("accept", super().accept)
         return accepted
 
+    def on_readable(self) -> None:
+        self.readable = True
+        self.on_readable_carefully()  # by ``arrive``, which writes the row
+
     def recv(self, max_bytes: int, flags: int = 0) -> bytes:
         data: bytes = self._called("recv", super().recv, max_bytes, flags)
         return data
