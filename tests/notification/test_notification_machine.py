@@ -91,6 +91,7 @@ class Model:
         self.mode, self.mask = mode, mask
         if mode == "message":
             self.armed |= mask & ~FD_CONNECT
+            self.record &= ~(mask & ~FD_CONNECT)
             self.evaluate(mask)
         else:
             waiting = self.record & mask
