@@ -22,6 +22,7 @@ from __future__ import annotations
 import logging
 import math
 import socket as std
+from contextlib import suppress
 from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,7 @@ from ._socket_control import (
     RECEIVING,
     SENDING,
     SENDING_REST,
+    TIED,
     NetworkEvents,
     NotificationState,
     SocketControl,
@@ -102,22 +104,33 @@ class Socket(SocketControl):
 
     # Waiting
 
-    async def _wait_receive(self, call: str) -> None:
-        """Wait until a receive or an accept is worth another try."""
+    def _line_up(self, call: str) -> _Waiter:
+        """Enter this task as the one that waits to receive; the caller ends that."""
         endpoint = self._endpoint
-        if self._busy & RECEIVING:
+        busy = self._busy
+        if busy & RECEIVING:
             raise trio.BusyResourceError(f"{call}: another task waits to receive on {self!r}")
         endpoint.check_open(call)
-        endpoint.tie()
+        if not busy & TIED and endpoint.tie():
+            busy |= TIED
         waiter = _Waiter(endpoint)
         endpoint.wait_receive(waiter)
-        self._busy |= RECEIVING
+        self._busy = busy | RECEIVING
+        return waiter
+
+    def _interrupted(self, call: str) -> errors.WSAEINTR:
+        state = self._endpoint.state
+        return errors.WSAEINTR(call, state, "the socket was closed meanwhile")
+
+    async def _wait_receive(self, call: str) -> None:
+        """Wait until a receive or an accept is worth another try."""
+        waiter = self._line_up(call)
         try:
             await wait_task_rescheduled(waiter.abort)
         finally:
             self._busy &= ~RECEIVING
-        if endpoint.attention & afd.RELEASED:
-            raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
+        if self._endpoint.attention & afd.RELEASED:
+            raise self._interrupted(call)
 
     async def _wait_send(self, call: str, phase: int = 0) -> None:
         """Wait until a send is worth another try, or something of one is done."""
@@ -214,7 +227,14 @@ class Socket(SocketControl):
                 await cancel_shielded_checkpoint()
                 return data
         while True:
-            await self._wait_receive("recv")
+            # _wait_receive in place: a coroutine less for every message.
+            waiter = self._line_up("recv")
+            try:
+                await wait_task_rescheduled(waiter.abort)
+            finally:
+                self._busy &= ~RECEIVING
+            if endpoint.attention & afd.RELEASED:
+                raise self._interrupted("recv")
             try:
                 return endpoint.recv(max_bytes)  # type: ignore[no-any-return]
             except errors.WSAEWOULDBLOCK:
@@ -372,32 +392,26 @@ class Socket(SocketControl):
         endpoint = self._endpoint
         if self._busy & SENDING:
             raise trio.BusyResourceError(f"send: another task sends on {self!r}")
-        if endpoint.timed:
-            with self._timeout("send", std.SO_SNDTIMEO):
-                return await self._send(endpoint, data, flags)
-        return await self._send(endpoint, data, flags)
-
-    async def _send(self, endpoint: Any, data: bytes | memoryview, flags: int) -> int:  # noqa: ANN401
         await checkpoint_if_cancelled()
-        waited = False
-        while True:
-            try:
-                if endpoint.type == _STREAM:
-                    count: int = endpoint.send(data, flags)
-                else:
-                    count = endpoint.sendto(data, b"", flags)
-                break
-            except errors.WSAEWOULDBLOCK:
+        taken: int = -1
+        try:
+            taken = endpoint.send(data, flags)
+        except errors.WSAEWOULDBLOCK:
+            pass
+        else:
+            if endpoint.unsent <= endpoint.send_limit:
+                await cancel_shielded_checkpoint()
+                return taken
+        with self._timeout("send", std.SO_SNDTIMEO):
+            while taken < 0:
                 await self._wait_send("send")
-                waited = True
-        while endpoint.unsent > endpoint.send_limit:
-            await self._wait_send("send", SENDING_REST)
-            waited = True
-            if endpoint.reset_code:
-                raise errors.error_class(endpoint.reset_code)("send", endpoint.state)
-        if not waited:
-            await cancel_shielded_checkpoint()
-        return count
+                with suppress(errors.WSAEWOULDBLOCK):
+                    taken = endpoint.send(data, flags)
+            while endpoint.unsent > endpoint.send_limit:
+                await self._wait_send("send", SENDING_REST)
+                if endpoint.reset_code:
+                    raise errors.error_class(endpoint.reset_code)("send", endpoint.state)
+        return taken
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of ``data``; as ``send``, which here never sends less."""

@@ -329,6 +329,8 @@ _FLAGS: Final = tuple(FD(value) for value in range(64))
 RECEIVING: Final = 1
 SENDING: Final = 2
 SENDING_REST: Final = 4
+#: The transport has been asked to report to this Trio run.
+TIED: Final = 8
 
 
 def close_collected(endpoint: Any) -> None:  # noqa: ANN401

@@ -441,10 +441,15 @@ class Endpoint(Notifier):
                 address.set_event_handler(kind, None)
             address.cleanup()
 
-    def tie(self) -> None:
-        """Have the transport report from now on: a wait or a selection needs it (B16)."""
-        if self.state != OPEN:
-            self.file.register()
+    def tie(self) -> bool:
+        """Have the transport report from now on: a wait or a selection needs it (B16).
+
+        Returns whether there was anything to ask.
+        """
+        if self.state == OPEN:
+            return False
+        self.file.register()
+        return True
 
     def finish(self) -> None:
         """The last step: nothing of this endpoint is left below."""
