@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Loopback delivers within the call that sends, so a short silence shows that nothing more comes.
-# The recorded transcripts were taken with 200.
-QUIET_MS = 60
+# The recorded transcripts were taken with 200 ms.
+QUIET_MS = 40
 JOIN_MS = 3000
 WATCHDOG_S = 25.0
 
