@@ -22,8 +22,7 @@ from wsock.win32.constants import (
     WSASYS_STATUS_LEN,
 )
 
-# Windows' scalar types, for arguments that C passes by pointer: n = DWORD(), then n.value.
-# Windows is an LLP64 system: its long has 32 bits on every machine.
+# Scalar types, for what C passes by pointer: n = DWORD(), then n.value. A long has 32 bits.
 BYTE: Final = ctypes.c_uint8
 WORD: Final = ctypes.c_uint16
 DWORD: Final = ctypes.c_uint32
@@ -135,12 +134,9 @@ class sockaddr_storage(_Named):
     ]
 
 
-SOCKADDR = sockaddr
-SOCKADDR_IN = sockaddr_in
-SOCKADDR_IN6 = sockaddr_in6
-SOCKADDR_STORAGE = sockaddr_storage
-IN_ADDR = in_addr
-IN6_ADDR = in6_addr
+SOCKADDR, SOCKADDR_STORAGE = sockaddr, sockaddr_storage
+SOCKADDR_IN, SOCKADDR_IN6 = sockaddr_in, sockaddr_in6
+IN_ADDR, IN6_ADDR = in_addr, in6_addr
 
 
 class hostent:
@@ -199,9 +195,7 @@ class addrinfo:
             link = link.ai_next
 
 
-ADDRINFO = addrinfo
-HOSTENT = hostent
-SERVENT = servent
+ADDRINFO, HOSTENT, SERVENT = addrinfo, hostent, servent
 
 
 # -------------------------------------------------------------------------------------- sockets
