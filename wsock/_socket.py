@@ -578,9 +578,13 @@ class Socket(SocketControl):
             raise errors.WSAEOPNOTSUPP("accept", listener.state, "a datagram socket")
         endpoint = listener.accept()
         accepted = Socket(endpoint, self.stack)
-        if listener.target is not None:
-            endpoint.inherit(listener, accepted)
-        endpoint.begin()
+        try:
+            if listener.target is not None:
+                endpoint.inherit(listener, accepted)
+            endpoint.begin()
+        except BaseException:  # a client that nobody would ever serve
+            accepted.reset()
+            raise
         return accepted, addresses.unpack(endpoint.family, endpoint.connection.remote)
 
     async def accept(self) -> tuple[Socket, Any]:
