@@ -9,17 +9,9 @@ from __future__ import annotations
 
 from ._async_socket import WM_SOCKET_NOTIFY, AsyncSocket
 from ._event import Event, wait_for_multiple_events, wait_for_multiple_events_nowait
-from ._socket import (
-    NetworkEvents,
-    NotificationState,
-    Socket,
-    create_server,
-    from_stdlib_socket,
-    netstat,
-    reset_client,
-    resolve,
-    socket,
-)
+from ._socket import NetworkEvents, NotificationState, Socket
+from ._socket_making import create_server, from_stdlib_socket, netstat, reset_client, socket
+from ._socket_waiting import resolve
 from ._stack import Stack, current_stack
 from ._streams import (
     SocketListener,

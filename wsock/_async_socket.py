@@ -21,7 +21,7 @@ from __future__ import annotations
 import socket as std
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from . import _socket, errors
+from . import _socket_making, errors
 from .constants import (
     FD_ACCEPT,
     FD_CLOSE,
@@ -141,7 +141,7 @@ class AsyncSocket:
         """
         self._refuse_second()
         family = std.AF_INET6 if ":" in address else std.AF_INET
-        sock = _socket.socket(family, type, stack=stack)
+        sock = _socket_making.socket(family, type, stack=stack)
         try:
             if port or address or type != std.SOCK_STREAM:
                 sock.bind((address, port))

@@ -19,8 +19,6 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import socket as std
 from contextlib import suppress
 from operator import index
@@ -28,15 +26,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from trio.lowlevel import (
-    Abort,
     cancel_shielded_checkpoint,
     checkpoint_if_cancelled,
-    current_task,
-    reschedule,
     wait_task_rescheduled,
 )
 
-from . import _stack, afd, errors
+from . import afd, errors
 from ._socket_control import (
     RECEIVING,
     SENDING,
@@ -46,47 +41,16 @@ from ._socket_control import (
     NotificationState,
     SocketControl,
 )
+from ._socket_waiting import TimeOut, Waiter, flat, resolve, writable
 from .tdi import addresses
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ._stack import Stack
-    from ._window import Message
 
-__all__ = [
-    "NetworkEvents",
-    "NotificationState",
-    "Socket",
-    "create_server",
-    "from_stdlib_socket",
-    "netstat",
-    "reset_client",
-    "resolve",
-    "socket",
-]
-
-_logger: Final = logging.getLogger("wsock")
+__all__ = ["NetworkEvents", "NotificationState", "Socket"]
 
 #: ``send_all_nowait`` refuses once more than this would be unsent.
 MAX_UNSENT: Final = 1 << 20
-
-
-class _Waiter:
-    """A task that waits on an endpoint: called once when it is worth another try."""
-
-    __slots__ = ("endpoint", "task")
-
-    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
-        self.endpoint = endpoint
-        self.task = current_task()
-
-    def __call__(self) -> None:
-        reschedule(self.task)
-
-    def abort(self, _: object) -> Abort:
-        self.endpoint.forget_waiter(self)
-        return Abort.SUCCEEDED
 
 
 class Socket(SocketControl):
@@ -104,7 +68,7 @@ class Socket(SocketControl):
 
     # Waiting
 
-    def _line_up(self, call: str) -> _Waiter:
+    def _line_up(self, call: str) -> Waiter:
         """Enter this task as the one that waits to receive; the caller ends that."""
         endpoint = self._endpoint
         busy = self._busy
@@ -113,7 +77,7 @@ class Socket(SocketControl):
         endpoint.check_open(call)
         if not busy & TIED and endpoint.tie():
             busy |= TIED
-        waiter = _Waiter(endpoint)
+        waiter = Waiter(endpoint)
         endpoint.wait_receive(waiter)
         self._busy = busy | RECEIVING
         return waiter
@@ -139,7 +103,7 @@ class Socket(SocketControl):
             raise trio.BusyResourceError(f"{call}: another task waits to send on {self!r}")
         endpoint.check_open(call)
         endpoint.tie()
-        waiter = _Waiter(endpoint)
+        waiter = Waiter(endpoint)
         endpoint.wait_send(waiter)
         self._busy |= SENDING | phase
         try:
@@ -161,7 +125,7 @@ class Socket(SocketControl):
         endpoint = self._endpoint
         endpoint.check_open(call)
         endpoint.tie()
-        waiter = _Waiter(endpoint)
+        waiter = Waiter(endpoint)
         if send:
             endpoint.wait_send(waiter)
         else:
@@ -170,9 +134,9 @@ class Socket(SocketControl):
         if endpoint.attention & afd.RELEASED:
             raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
 
-    def _timeout(self, call: str, option: int) -> _TimeOut:
+    def _timeout(self, call: str, option: int) -> TimeOut:
         milliseconds = self._endpoint.option(std.SOL_SOCKET, option)
-        return _TimeOut(call, self._endpoint, milliseconds)
+        return TimeOut(call, self._endpoint, milliseconds)
 
     # Receiving
 
@@ -282,7 +246,7 @@ class Socket(SocketControl):
         Returns:
           How many bytes; otherwise as ``recv_nowait``.
         """
-        view = _writable(buffer, max_bytes)
+        view = writable(buffer, max_bytes)
         endpoint = self._endpoint
         if endpoint.type == _STREAM:
             return endpoint.recv_into(view, flags)  # type: ignore[no-any-return]
@@ -300,7 +264,7 @@ class Socket(SocketControl):
     ) -> int:
         """Wait until something has arrived and take it into ``buffer``; as ``recv``."""
         if flags & std.MSG_WAITALL:
-            view = _writable(buffer, max_bytes)
+            view = writable(buffer, max_bytes)
             data = await self.recv(len(view), flags)
             view[: len(data)] = data
             return len(data)
@@ -352,7 +316,7 @@ class Socket(SocketControl):
           WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK.
         """
         if data.__class__ is not bytes:
-            data = _flat(data)
+            data = flat(data)
         return self._endpoint.send(data, flags)  # type: ignore[no-any-return]
 
     def send_all_nowait(self, data: bytes | bytearray | memoryview) -> int:
@@ -370,8 +334,8 @@ class Socket(SocketControl):
         """
         endpoint = self._endpoint
         if endpoint.type != _STREAM:
-            return endpoint.sendto(_flat(data), b"")  # type: ignore[no-any-return]
-        return endpoint.send_more(_flat(data), self.max_unsent)  # type: ignore[no-any-return]
+            return endpoint.sendto(flat(data), b"")  # type: ignore[no-any-return]
+        return endpoint.send_more(flat(data), self.max_unsent)  # type: ignore[no-any-return]
 
     async def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Send all of ``data``; return when it is with the system.
@@ -388,7 +352,7 @@ class Socket(SocketControl):
           Else as ``send_nowait``, without WSAEWOULDBLOCK.
         """
         if data.__class__ is not bytes:
-            data = _flat(data)
+            data = flat(data)
         endpoint = self._endpoint
         if self._busy & SENDING:
             raise trio.BusyResourceError(f"send: another task sends on {self!r}")
@@ -457,9 +421,9 @@ class Socket(SocketControl):
         """
         endpoint = self._endpoint
         if endpoint.type == _STREAM:
-            return endpoint.send(_flat(data), flags)  # type: ignore[no-any-return]
+            return endpoint.send(flat(data), flags)  # type: ignore[no-any-return]
         remote = b"" if address is None else endpoint.packed("sendto", address)
-        return endpoint.sendto(_flat(data), remote, flags)  # type: ignore[no-any-return]
+        return endpoint.sendto(flat(data), remote, flags)  # type: ignore[no-any-return]
 
     async def sendto(
         self,
@@ -472,7 +436,7 @@ class Socket(SocketControl):
         if endpoint.type == _STREAM:
             return await self.send(data, flags)
         remote = b"" if address is None else await self._resolved("sendto", address)
-        data = _flat(data)
+        data = flat(data)
         await checkpoint_if_cancelled()
         with self._timeout("sendto", std.SO_SNDTIMEO):
             while True:
@@ -611,7 +575,7 @@ class Socket(SocketControl):
         if seconds and endpoint.state == "CLOSING":
             try:
                 while endpoint.state == "CLOSING":
-                    waiter = _Waiter(endpoint)
+                    waiter = Waiter(endpoint)
                     endpoint.wait_send(waiter)
                     await wait_task_rescheduled(waiter.abort)
             except trio.Cancelled:
@@ -621,174 +585,4 @@ class Socket(SocketControl):
             await trio.lowlevel.checkpoint()
 
 
-class _TimeOut:
-    """SO_RCVTIMEO or SO_SNDTIMEO around a waiting call: costs nothing where none is set."""
-
-    __slots__ = ("call", "endpoint", "scope", "seconds")
-
-    def __init__(self, call: str, endpoint: Any, milliseconds: int) -> None:  # noqa: ANN401
-        self.call = call
-        self.endpoint = endpoint
-        self.seconds = milliseconds / 1000 if milliseconds else math.inf
-        self.scope: trio.CancelScope | None = None
-
-    def __enter__(self) -> None:
-        if self.seconds != math.inf:
-            self.scope = trio.move_on_after(self.seconds)
-            self.scope.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if self.scope is None:
-            return False
-        swallowed = self.scope.__exit__(kind, error, trace)
-        if self.scope.cancelled_caught:
-            raise errors.WSAETIMEDOUT(self.call, self.endpoint.state)
-        return bool(swallowed)
-
-
 _STREAM: Final = int(std.SOCK_STREAM)
-
-
-def _flat(data: bytes | bytearray | memoryview) -> bytes | memoryview:
-    """Return a flat view of bytes (or the bytes themselves)."""
-    if isinstance(data, bytes):
-        return data
-    view = memoryview(data)
-    return view if view.ndim == 1 and view.format == "B" else view.cast("B")
-
-
-def _writable(buffer: bytearray | memoryview, max_bytes: int) -> memoryview:
-    view = memoryview(buffer)
-    if view.readonly:
-        raise TypeError("recv_into: the buffer is read only")
-    if view.ndim != 1 or view.format != "B":
-        view = view.cast("B")
-    if max_bytes < 0 or max_bytes > len(view):
-        raise ValueError(f"recv_into: max_bytes {max_bytes}, but the buffer has {len(view)}")
-    return view[:max_bytes] if max_bytes else view
-
-
-def socket(
-    family: int = std.AF_INET,
-    type: int = std.SOCK_STREAM,  # noqa: A002
-    proto: int = 0,
-    *,
-    fileno: int | None = None,
-    stack: Stack | None = None,
-) -> Socket:
-    """Make a socket, in the standard library's numbers.
-
-    Args:
-      family, type, proto: as in ``socket.socket``; 0 as type or protocol takes the other's.
-      fileno: adopt this open descriptor (family, type and protocol are then its own).
-      stack: the host to live on; by default the current one (``with host:``), else the machine.
-
-    Raises:
-      WSAEAFNOSUPPORT, WSAESOCKTNOSUPPORT, WSAEPROTONOSUPPORT: there is no such socket.
-      WSAEMFILE, WSAENOBUFS: out of descriptors or memory. WSAENOTSOCK: ``fileno`` is no socket.
-    """
-    if stack is None:
-        stack = _stack.current_stack()
-    if fileno is not None:
-        return _adopt(stack, fileno)
-    return Socket(stack.open(int(family), int(type), int(proto)), stack)
-
-
-def create_server(
-    address: Any,  # noqa: ANN401
-    *,
-    family: int = std.AF_INET,
-    backlog: int = 128,
-    stack: Stack | None = None,
-) -> Socket:
-    """Make a stream socket that is bound to ``address`` and listens; as in the standard library.
-
-    Raises:
-      WSAEADDRINUSE, WSAEADDRNOTAVAIL, WSAEACCES, WSAEINVAL: as ``bind``; nothing is left open.
-    """
-    sock = socket(family, std.SOCK_STREAM, stack=stack)
-    try:
-        sock.bind(address)
-        sock.listen(backlog)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def reset_client(error: Exception, message: Message) -> None:
-    """Serve ``Window.run`` as ``on_error``: one client's failure ends that client alone.
-
-    A would-block (a message that came true and was served meanwhile) is no failure. A listening
-    socket is kept. Every other socket is reset; a reset or a close by the peer is logged at level
-    INFO, anything else at ERROR with its traceback, to the logger "wsock".
-    """
-    sock = message.socket
-    if sock is None or isinstance(error, errors.WSAEWOULDBLOCK):
-        return
-    if isinstance(error, errors.WSAError):
-        _logger.info("%r: %s", sock, error)
-    else:
-        _logger.error("%r: what served it raised", sock, exc_info=error)
-    if sock.state != "LISTENING" and not sock.closed:
-        sock.reset()
-
-
-def from_stdlib_socket(sock: std.socket, *, stack: Stack | None = None) -> Socket:
-    """Take over a socket of the standard library: bound, listening or connected as it is.
-
-    ``sock`` is detached: it must not be used afterwards.
-    """
-    if stack is None:
-        stack = _stack.current_stack()
-    return _adopt(stack, sock.detach())
-
-
-def _adopt(stack: Stack, descriptor: int) -> Socket:
-    try:
-        probe = std.socket(fileno=descriptor)
-    except OSError as error:
-        raise errors.WSAENOTSOCK("socket", "", f"descriptor {descriptor}: {error}") from None
-    family, kind, proto = int(probe.family), int(probe.type), probe.proto
-    probe.detach()
-    file = stack.provider.adopt(descriptor, family, kind, proto)
-    endpoint = stack.endpoint(family, kind, proto, file)
-    sock = Socket(endpoint, stack)
-    afd.adopt(endpoint)
-    return sock
-
-
-async def resolve(
-    host: str | None,
-    port: int | str,
-    *,
-    family: int = 0,
-    type: int = std.SOCK_STREAM,  # noqa: A002
-    proto: int = 0,
-    flags: int = 0,
-) -> list[Any]:
-    """Resolve a name without blocking the loop. A checkpoint.
-
-    Returns:
-      Addresses, best first, in the form that ``connect`` and ``bind`` take.
-
-    Raises:
-      WSAHOST_NOT_FOUND, WSATRY_AGAIN, WSANO_RECOVERY, WSANO_DATA: by what the resolver says.
-    """
-    try:
-        found = await trio.socket.getaddrinfo(host, port, family, type, proto, flags)
-    except std.gaierror as error:
-        raise errors.error_class(errors.code_from_gaierror(error.errno or 0))(
-            "resolve", "", f"{host!r}, {port!r}: {error.strerror}"
-        ) from None
-    return [entry[4] for entry in found]
-
-
-def netstat() -> list[dict[str, Any]]:
-    """Return one dictionary per open socket of the current stack, for people and logs."""
-    return _stack.current_stack().netstat()

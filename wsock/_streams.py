@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from . import _socket, errors
+from . import _socket_making, _socket_waiting, errors
 from .constants import SD_SEND
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ async def open_tcp_stream(
       WSAError: the class of the last failure, such as WSAECONNREFUSED; its cause is an
         ExceptionGroup with one failure per address. WSAHOST_NOT_FOUND and the like: no address.
     """
-    addresses = _families_in_turn(await _socket.resolve(host, port))
+    addresses = _families_in_turn(await _socket_waiting.resolve(host, port))
     if local_address is not None:
         family = _family_of((local_address, 0))
         addresses = [address for address in addresses if _family_of(address) == family]
@@ -298,7 +298,7 @@ class _Attempts:
 
     async def _try(self, address: Any, failed: trio.Event) -> None:  # noqa: ANN401
         try:
-            sock = _socket.socket(_family_of(address), std.SOCK_STREAM, stack=self.stack)
+            sock = _socket_making.socket(_family_of(address), std.SOCK_STREAM, stack=self.stack)
         except errors.WSAError as error:
             self.failures.append(error)
             failed.set()
@@ -339,14 +339,14 @@ async def open_tcp_listeners(
       WSAEADDRINUSE, WSAEACCES, WSAEADDRNOTAVAIL, ...: then none is left open.
       WSAEAFNOSUPPORT: this system has none of the families (one alone is passed over).
     """
-    addresses = await _socket.resolve(host, port, flags=std.AI_PASSIVE)
+    addresses = await _socket_waiting.resolve(host, port, flags=std.AI_PASSIVE)
     length = BACKLOG if backlog is None else min(backlog, BACKLOG)
     listeners: list[SocketListener] = []
     unsupported: list[errors.WSAError] = []
     try:
         for address in addresses:
             try:
-                sock = _socket.socket(_family_of(address), std.SOCK_STREAM, stack=stack)
+                sock = _socket_making.socket(_family_of(address), std.SOCK_STREAM, stack=stack)
             except errors.WSAEAFNOSUPPORT as error:
                 unsupported.append(error)
                 continue

@@ -123,8 +123,8 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeSocket]]:
             await trio.lowlevel.checkpoint()
             return [(address, port) for address in plans]
 
-        monkeypatch.setattr(_streams._socket, "socket", FakeSocket)
-        monkeypatch.setattr(_streams._socket, "resolve", resolve)
+        monkeypatch.setattr(_streams._socket_making, "socket", FakeSocket)
+        monkeypatch.setattr(_streams._socket_waiting, "resolve", resolve)
         return FakeSocket.made
 
     return make
@@ -232,7 +232,7 @@ async def test_a_missing_family_is_passed_over(monkeypatch: pytest.MonkeyPatch) 
             raise wsock.WSAEAFNOSUPPORT("socket")
         return real(family, type, **rest)
 
-    monkeypatch.setattr(_streams._socket, "socket", without)
+    monkeypatch.setattr(_streams._socket_making, "socket", without)
     listeners = await open_tcp_listeners(0)
     assert [listener.socket.family for listener in listeners] == [std.AF_INET]
     await listeners[0].aclose()

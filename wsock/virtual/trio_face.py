@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 import trio
 
 from wsock import errors
-from wsock._socket import Socket, socket
+from wsock._socket_making import socket
 from wsock.virtual import addresses
 from wsock.virtual.host import Host, current_host
 from wsock.virtual.layers import ANY_ADDRESS
@@ -33,6 +33,7 @@ from wsock.virtual.layers import ANY_ADDRESS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wsock._socket import Socket
     from wsock.virtual.network import Network
 
 __all__ = ["VirtualSocket", "plugged_in"]

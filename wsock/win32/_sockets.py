@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsock import _socket, errors
+from wsock import _socket_making, errors
 from wsock.tdi import addresses
 from wsock.win32 import _reactor, _threads
 from wsock.win32._addresses import address_of, family_of, fill, packed, room_for
@@ -55,7 +55,7 @@ def socket(af: int, type: int, protocol: int) -> int:  # noqa: A002
     """
     try:
         check_started()
-        made = _socket.socket(*kind_of_socket(af, type, protocol))
+        made = _socket_making.socket(*kind_of_socket(af, type, protocol))
     except errors.WSAError as error:
         failed(error)
         return INVALID_SOCKET

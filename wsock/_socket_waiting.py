@@ -1,0 +1,114 @@
+# What waiting on a socket takes: who waits, how long, on which bytes, for which address.
+#
+#   socket           the calls                      use these
+# > socket waiting   parts of them                  THIS FILE: small things that own no socket
+#   afd              endpoints                      call a waiter once
+"""Parts of the waiting calls."""
+
+from __future__ import annotations
+
+import math
+import socket as std
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import Abort, current_task, reschedule
+
+from . import errors
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["TimeOut", "Waiter", "flat", "resolve", "writable"]
+
+
+class Waiter:
+    """A task that waits on an endpoint: called once when it is worth another try."""
+
+    __slots__ = ("endpoint", "task")
+
+    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
+        self.endpoint = endpoint
+        self.task = current_task()
+
+    def __call__(self) -> None:
+        reschedule(self.task)
+
+    def abort(self, _: object) -> Abort:
+        self.endpoint.forget_waiter(self)
+        return Abort.SUCCEEDED
+
+
+class TimeOut:
+    """SO_RCVTIMEO or SO_SNDTIMEO around a waiting call: costs nothing where none is set."""
+
+    __slots__ = ("call", "endpoint", "scope", "seconds")
+
+    def __init__(self, call: str, endpoint: Any, milliseconds: int) -> None:  # noqa: ANN401
+        self.call = call
+        self.endpoint = endpoint
+        self.seconds = milliseconds / 1000 if milliseconds else math.inf
+        self.scope: trio.CancelScope | None = None
+
+    def __enter__(self) -> None:
+        if self.seconds != math.inf:
+            self.scope = trio.move_on_after(self.seconds)
+            self.scope.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self.scope is None:
+            return False
+        swallowed = self.scope.__exit__(kind, error, trace)
+        if self.scope.cancelled_caught:
+            raise errors.WSAETIMEDOUT(self.call, self.endpoint.state)
+        return bool(swallowed)
+
+
+def flat(data: bytes | bytearray | memoryview) -> bytes | memoryview:
+    """Return a flat view of bytes (or the bytes themselves)."""
+    if isinstance(data, bytes):
+        return data
+    view = memoryview(data)
+    return view if view.ndim == 1 and view.format == "B" else view.cast("B")
+
+
+def writable(buffer: bytearray | memoryview, max_bytes: int) -> memoryview:
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError("recv_into: the buffer is read only")
+    if view.ndim != 1 or view.format != "B":
+        view = view.cast("B")
+    if max_bytes < 0 or max_bytes > len(view):
+        raise ValueError(f"recv_into: max_bytes {max_bytes}, but the buffer has {len(view)}")
+    return view[:max_bytes] if max_bytes else view
+
+
+async def resolve(
+    host: str | None,
+    port: int | str,
+    *,
+    family: int = 0,
+    type: int = std.SOCK_STREAM,  # noqa: A002
+    proto: int = 0,
+    flags: int = 0,
+) -> list[Any]:
+    """Resolve a name without blocking the loop. A checkpoint.
+
+    Returns:
+      Addresses, best first, in the form that ``connect`` and ``bind`` take.
+
+    Raises:
+      WSAHOST_NOT_FOUND, WSATRY_AGAIN, WSANO_RECOVERY, WSANO_DATA: by what the resolver says.
+    """
+    try:
+        found = await trio.socket.getaddrinfo(host, port, family, type, proto, flags)
+    except std.gaierror as error:
+        raise errors.error_class(errors.code_from_gaierror(error.errno or 0))(
+            "resolve", "", f"{host!r}, {port!r}: {error.strerror}"
+        ) from None
+    return [entry[4] for entry in found]
