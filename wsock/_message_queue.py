@@ -157,8 +157,7 @@ class MessageQueue:
         """Look once, without waiting, whether something is to be reported.
 
         A loop that has served all its messages looks before it sleeps. Under load there is more,
-        and a scheduler pass for the reactor and one to wake this task are saved for each batch
-        (measured: 9.9 to 7.5 us a message at 50 connections).
+        and a scheduler pass for the reactor and one to wake this task are saved for each batch.
         """
         for turn in self._sources:
             turn()

@@ -41,7 +41,7 @@ except ImportError:  # no such calls on this system: look with a peek instead
 __all__ = ["NOSIGNAL", "KernelFile", "ioctl", "system_errors"]
 
 #: Never SIGPIPE, also where a host program has restored its default. A plain int: ``|`` with the
-#: standard library's enum costs 1.4 us, a fifth of an echoed message.
+#: standard library's enum costs 1.1 us against 0.04 (timeit, CPython 3.11).
 NOSIGNAL: Final[int] = int(getattr(std, "MSG_NOSIGNAL", 0))
 
 _ZERO: Final = b"\0\0\0\0"
