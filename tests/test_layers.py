@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "virtual": (("virtual",), (*BASIC, "tdi", "filters")),
     "stack": (("_stack",), (*BASIC, "tdi", "afd")),
     "socket": (
-        ("_socket", "_socket_control", "_socket_making", "_socket_waiting"),
+        ("_socket", "_socket_control", "_socket_making", "_socket_waiting", "_hints"),
         (*BASIC, *TOOLS, *NOTIFY, "tdi", "afd", "stack"),
     ),
     "streams": (("_streams",), ENGINE),

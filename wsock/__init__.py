@@ -7,6 +7,7 @@ queue (``sock.async_select``) or through event objects (``sock.event_select``).
 
 from __future__ import annotations
 
+from . import _hints
 from ._async_socket import WM_SOCKET_NOTIFY, AsyncSocket
 from ._event import Event, wait_for_multiple_events, wait_for_multiple_events_nowait
 from ._socket import NetworkEvents, NotificationState, Socket
@@ -55,3 +56,6 @@ __all__ = [
     *_constants,
     *_errors,
 ]
+
+if _hints.wanted():
+    _hints.install()

@@ -42,6 +42,9 @@ __all__ = ["Event", "wait_for_multiple_events", "wait_for_multiple_events_nowait
 class Endpoint(Protocol):
     """What an event needs of an endpoint, besides keeping it alive."""
 
+    #: The network events that were recorded and not enumerated.
+    record: int
+
     def __hash__(self) -> int:
         """By identity."""
 
@@ -138,6 +141,10 @@ class Event:
     def deselected(self, endpoint: Endpoint) -> None:
         """``endpoint`` no longer reports here. The event stays as it is."""
         self._endpoints.discard(endpoint)
+
+    def waiting(self, endpoint: Endpoint) -> int:
+        """The network events of ``endpoint`` that are recorded and not enumerated."""
+        return endpoint.record
 
     # Inside
 

@@ -57,7 +57,7 @@ NOTIFICATIONS: Final[dict[FD, Notification]] = {
         "An urgent byte has arrived (with SO_OOBINLINE it is part of the stream and FD_READ is "
         "reported instead).",
         "Expecting more than one urgent byte: TCP has one mark, and a second byte moves it.",
-        "data = sock.recv_nowait(1, wsock.MSG_OOB)",
+        "data = sock.recv_nowait(1, socket.MSG_OOB)",
     ),
     FD.ACCEPT: Notification(
         "A connection waits to be accepted. If accept leaves another one, the next notification "

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import socket as std
 import warnings
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 import trio
 
-from . import _handles, afd, errors
+from . import _handles, _hints, afd, errors
 from .constants import FD, FIONBIO, FIONREAD, SIOCATMARK
 from .tdi import addresses
 
@@ -42,16 +42,24 @@ class NetworkEvents(NamedTuple):
 class NotificationState(NamedTuple):
     """Where one event of one socket stands; a row of ``Socket.notifications()``.
 
-    ``state`` is "idle" (armed, its condition does not hold), "due" (armed and true: it is being
-    reported, or would be if it were selected), or "disabled" (reported; ``re_enabled_by`` says
-    which call arms it again).
+    ``state`` is
+
+    * "idle": armed. It is reported as soon as it is selected and its condition holds;
+    * "posted": reported, and not taken yet: its message is in the queue, or it is recorded for
+      ``enum_network_events``;
+    * "disabled": reported and taken. ``re_enabled_by`` says which call arms it again.
+
+    ``last_posted`` is when it was last posted (or recorded), in the seconds of
+    ``trio.current_time``. It is noted with ``WSOCK_HINTS=1`` alone, since noting it would cost
+    every message something; else it is None, as for an event that was never posted.
     """
 
     event: FD
     selected: bool
     condition: bool
-    state: str
+    state: Literal["idle", "posted", "disabled"]
     re_enabled_by: str
+    last_posted: float | None
 
 
 class SocketControl:
@@ -255,14 +263,25 @@ class SocketControl:
         return NetworkEvents(_FLAGS[events], {_FLAGS[bit]: codes[bit] for bit in codes})
 
     def notifications(self) -> list[NotificationState]:
-        """Say for each event whether it is selected, true, and armed: why is no message coming?"""
-        rows = []
-        for bit, selected, condition, armed in self._endpoint.notification_states():
-            state = "disabled" if not armed else "due" if condition else "idle"
-            rows.append(
-                NotificationState(FD(bit), selected, condition, state, afd.RE_ENABLED_BY[bit])
+        """Say for each event where it stands: why is no message coming?
+
+        Looks and takes nothing; re-enables nothing. Never a checkpoint. ``WSOCK_HINTS=1`` has the
+        answer printed when a window goes idle while an event waits for its re-enabling call.
+
+        Returns:
+          One row per event; see ``NotificationState``.
+        """
+        return [
+            NotificationState(
+                FD(bit),
+                selected,
+                condition,
+                state,
+                afd.RE_ENABLED_BY[bit],
+                _hints.last_reported(self._endpoint, bit),
             )
-        return rows
+            for bit, selected, condition, state in self._endpoint.notification_states()
+        ]
 
     # The end
 

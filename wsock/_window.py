@@ -262,6 +262,15 @@ class Window:
         """``endpoint`` no longer reports here. Its messages stay in the queue."""
         self._endpoints.pop(endpoint, None)
 
+    def waiting(self, endpoint: Selectable) -> int:
+        """The events of ``endpoint`` whose messages are in the queue."""
+        events = 0
+        # A notification is a plain Message; a posted one finds out about its socket only if asked.
+        for message in self.queue._messages.copy():
+            if message.__class__ is Message and message.socket is endpoint.owner:
+                events |= message.event
+        return events
+
     def selected_socket(self, message: int, handle: int) -> Any:
         """The open socket with this handle, if ``message`` is a selection's number here."""
         if not any(endpoint.message == message for endpoint in self._endpoints):

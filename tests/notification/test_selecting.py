@@ -212,18 +212,35 @@ async def test_order_in_the_queue(pair: Pair, window: wsock.Window) -> None:
 
 
 async def test_notifications_says_why_no_message_comes(pair: Pair, window: wsock.Window) -> None:
-    """notifications(): per event selected, condition, idle/due/disabled, and what re-enables it."""
+    """Per event: selected, condition, idle, posted or disabled, and what re-enables it."""
     pair.near.async_select(window, WM_SOCKET, FD_READ)
     rows = {row.event: row for row in pair.near.notifications()}
-    assert rows[FD_READ].state == "idle"
-    assert rows[FD_WRITE].state == "due"
-    assert not rows[FD_WRITE].selected
+    assert (rows[FD_READ].state, rows[FD_READ].selected) == ("idle", True)
+    assert (rows[FD_WRITE].state, rows[FD_WRITE].selected) == ("idle", False)
+    assert rows[FD_WRITE].condition
     pair.far.send_nowait(b"a")
+    await pair.settle(unread=1)
+    rows = {row.event: row for row in pair.near.notifications()}
+    assert (rows[FD_READ].state, rows[FD_READ].condition) == ("posted", True)
     await messages(window)
     rows = {row.event: row for row in pair.near.notifications()}
-    assert rows[FD_READ].state == "disabled"
+    assert (rows[FD_READ].state, rows[FD_READ].condition) == ("disabled", True)
     assert "recv" in rows[FD_READ].re_enabled_by
     assert rows[FD_CLOSE].re_enabled_by == "nothing"
+    pair.near.recv_nowait(100)
+    rows = {row.event: row for row in pair.near.notifications()}
+    assert (rows[FD_READ].state, rows[FD_READ].condition) == ("idle", False)
+
+
+async def test_notifications_of_an_event_object(pair: Pair) -> None:
+    """Recorded and not enumerated counts as posted; enumerated and not received as disabled."""
+    event = wsock.Event()
+    pair.near.event_select(event, FD_READ)
+    pair.far.send_nowait(b"a")
+    await pair.settle(unread=1)
+    assert {row.event: row.state for row in pair.near.notifications()}[FD_READ] == "posted"
+    pair.near.enum_network_events(event)
+    assert {row.event: row.state for row in pair.near.notifications()}[FD_READ] == "disabled"
 
 
 async def test_selection_outside_a_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+import wsock as wsock_package
 from wsock import __main__ as command
 from wsock import _cli, _explain, errors
 from wsock._cli import cli
@@ -74,8 +76,10 @@ def test_every_notification_is_explained(event: FD) -> None:
 
 @pytest.mark.parametrize("event", _explain.NOTIFICATIONS)
 def test_examples_of_the_pages_are_python(event: FD) -> None:
-    """Each example compiles."""
-    compile(_explain.NOTIFICATIONS[event].example.replace("return", "pass"), "example", "exec")
+    """Each example compiles, and what it takes from wsock exists."""
+    source = _explain.NOTIFICATIONS[event].example
+    compile(source.replace("return", "pass"), "example", "exec")
+    assert all(hasattr(wsock_package, name) for name in re.findall(r"\bwsock\.(\w+)", source))
 
 
 @pytest.mark.parametrize("name", ["wsaewouldblock", "10035"])

@@ -49,6 +49,10 @@ RE_ENABLED_BY: Final[dict[int, str]] = {
 }
 
 
+#: Armed; reported and not taken yet; reported and taken.
+NotificationStanding = Literal["idle", "posted", "disabled"]
+
+
 class Target(Protocol):
     """Who is told: a window (messages) or an event object."""
 
@@ -62,6 +66,9 @@ class Target(Protocol):
 
     def deselected(self, endpoint: Notifier) -> None:
         """``endpoint`` reports here no longer."""
+
+    def waiting(self, endpoint: Notifier) -> int:
+        """The events of ``endpoint`` that were reported and that nobody has taken yet."""
 
 
 class Notifier(ABC):
@@ -214,10 +221,16 @@ class Notifier(ABC):
         codes = self.codes or {}
         return events, {bit: codes.get(bit, 0) for bit in _bits(events)}
 
-    def notification_states(self) -> Iterator[tuple[int, bool, bool, bool]]:
-        """Yield, per event, the bit and whether it is selected, true now, and armed."""
+    def notification_states(self) -> Iterator[tuple[int, bool, bool, NotificationStanding]]:
+        """Yield, per event, the bit, whether it is selected and true now, and how it stands."""
+        waiting = 0 if self.target is None else self.target.waiting(self)
         for bit in REPORT_ORDER:
-            yield bit, bool(self.mask & bit), self.condition(bit), bool(self.armed & bit)
+            state: NotificationStanding = "disabled"
+            if waiting & bit:
+                state = "posted"
+            elif self.armed & bit:
+                state = "idle"
+            yield bit, bool(self.mask & bit), self.condition(bit), state
 
 
 def _bits(events: int) -> Iterator[int]:
