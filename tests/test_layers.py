@@ -44,7 +44,13 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "streams": (("_streams",), ENGINE),
     "async_socket": (("_async_socket",), ENGINE),
     "virtual_face": (
-        ("virtual.__init__", "virtual.host", "virtual.pump", "virtual.trio_face"),
+        (
+            "virtual.__init__",
+            "virtual.host",
+            "virtual.polling",
+            "virtual.pump",
+            "virtual.trio_face",
+        ),
         (*ENGINE, "virtual"),
     ),
     "tdimon": (("tdimon",), (*BASIC, "tdi", "stack", "filters")),

@@ -372,6 +372,7 @@ async def wait_for_multiple_events(
 async def _poll(events: Sequence[Event], wait_all: bool, timeout: float) -> int | None:
     await checkpoint()  # first: what it lets happen counts
     if wait_all:
+        _turn()
         if all(event._set for event in events):
             for event in events:
                 event._take()
@@ -395,6 +396,8 @@ def wait_for_multiple_events_nowait(events: Sequence[Event]) -> int:
       WSAEWOULDBLOCK: none is set.
     """
     index = _take_first(events)
+    if index is None and _turn():
+        index = _take_first(events)
     if index is None:
         raise WSAEWOULDBLOCK("wait_for_multiple_events_nowait")
     return index

@@ -151,18 +151,28 @@ class Window:
     def get_nowait(self, minimum: int = 0, maximum: int = 0) -> Message:
         """Take the next message, without waiting. Arguments as :meth:`get`; never a checkpoint.
 
+        Where none is queued it looks once what has happened meanwhile, as PeekMessage does.
+
         Raises:
           WSAEWOULDBLOCK: there is none.
           trio.ClosedResourceError: the window has ended.
         """
-        message = self.queue.take(EVERY_WINDOW, minimum, maximum)
+        queue = self.queue
+        message = queue.take(EVERY_WINDOW, minimum, maximum)
+        if message is None:
+            queue.turn()
+            message = queue.take(EVERY_WINDOW, minimum, maximum)
         if message is None:
             raise WSAEWOULDBLOCK("get_nowait")
         return message
 
     def peek(self, minimum: int = 0, maximum: int = 0) -> Message | None:
-        """The next message, left where it is, or None. Arguments as :meth:`get`."""
-        return self.queue.peek(EVERY_WINDOW, minimum, maximum)
+        """The next message, left where it is, or None. As :meth:`get_nowait`."""
+        message = self.queue.peek(EVERY_WINDOW, minimum, maximum)
+        if message is None:
+            self.queue.turn()
+            message = self.queue.peek(EVERY_WINDOW, minimum, maximum)
+        return message
 
     def __aiter__(self) -> Window:
         """Messages one by one, until WM_QUIT; each step is a checkpoint."""

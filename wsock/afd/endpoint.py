@@ -192,6 +192,14 @@ class Endpoint(Notifier):
         """The stack's ``turn``: the same object in effect for all sockets of one stack."""
         return self.host.turn
 
+    def asked_in_vain(self) -> None:
+        """Tell a transport that pushes of an answer "not now" which it had no part in.
+
+        A virtual network must know of programs that poll: they never let idleness come.
+        """
+        if self.host.device.provider.eager:
+            self.host.turn()
+
     # Options
 
     def option(self, level: int, option: int) -> Any:  # noqa: ANN401

@@ -166,6 +166,7 @@ class StreamEndpoint(SendingEndpoint):
 
     def _check_connect(self, remote: bytes) -> None:
         if self.state == CONNECTING:
+            self.asked_in_vain()
             raise errors.WSAEALREADY("connect", self.state)
         if self.state == CONNECTED:
             raise errors.WSAEISCONN("connect", self.state)
@@ -273,6 +274,7 @@ class StreamEndpoint(SendingEndpoint):
             if not self.pool.pending:
                 self._look_for_client()
             if not self.pool.pending:
+                self.asked_in_vain()
                 raise errors.WSAEWOULDBLOCK("accept", self.state)
             connection = self.pool.accept()
             connection.query_information()

@@ -115,6 +115,7 @@ class SendingEndpoint(ReceivingEndpoint):
             return
         if self.unsent > self.send_limit or (flags & std.MSG_OOB and self.unsent):
             self._refused()
+            self.asked_in_vain()
             raise errors.WSAEWOULDBLOCK("send", self.state)
 
     def _send_failed(self, error: OSError) -> errors.WSAError:

@@ -61,6 +61,8 @@ class NetworkBase:
         self.log: list[LogEntry] = []
         self.transports: dict[int, Callable[[Ipv4Layer], Transport]] = {}
         self.loopback_conditions = Conditions(mtu=65_535)
+        #: How often programs were told "not now": so a driver finds out that they poll.
+        self.polls = 0
         self._dirty: dict[Flushable, HostCore] = {}
 
     # What happens.

@@ -6,7 +6,8 @@
 #
 # How it works under virtual time (ruling A6): when all tasks are blocked, and no thread works for
 # one, what they wrote is flushed; if there was nothing, the clock jumps to the next event of the
-# network or the next deadline of the program, whichever comes first, and what is due runs.
+# network or the next deadline of the program, whichever comes first, and what is due runs. Programs
+# that poll never block: when all that runs is told "not now" over and over, that is idleness too.
 #
 # Rule 1: the pump drives the clock, by public means only: MockClock with autojump off. Nobody else
 #         jumps while a network is attached.
@@ -29,6 +30,7 @@ from trio.testing import MockClock, active_thread_count, wait_all_tasks_blocked
 
 from wsock.virtual.host import Host
 from wsock.virtual.network import Network as SansIoNetwork
+from wsock.virtual.polling import Suspicion, only_pollers, woken_by_any_task
 from wsock.virtual.tap import Tap
 from wsock.virtual.trio_face import plugged_in
 
@@ -168,13 +170,27 @@ class _Pump:
         if any(isinstance(medium, Tap) for medium in self.network.media.values()):
             raise RuntimeError("a tap joins real time: use trio.run and attach(), not net.run")
         threshold, clock.autojump_threshold = clock.autojump_threshold, math.inf
+        waiting = trio.CancelScope()
+        suspicion = Suspicion(self.network, lambda: waiting.cancel())
+        trio.lowlevel.add_instrument(suspicion)
         try:
             while True:
-                await self._all_blocked()
-                if not self._move():
+                with waiting:
+                    await self._move_when_blocked(clock, suspicion)
+                waiting = trio.CancelScope()
+                if not active_thread_count() and await only_pollers(self.network):
+                    self.network.flush()
                     await self._jump(clock)
         finally:
+            trio.lowlevel.remove_instrument(suspicion)
             clock.autojump_threshold = threshold
+
+    async def _move_when_blocked(self, clock: MockClock, suspicion: Suspicion) -> None:
+        while True:
+            await self._all_blocked()
+            suspicion.idle()
+            if not self._move():
+                await self._jump(clock)
 
     async def _all_blocked(self) -> None:
         await wait_all_tasks_blocked()
@@ -205,7 +221,7 @@ class _Pump:
         deadline = trio.lowlevel.current_statistics().seconds_to_next_deadline
         step = min(event, max(deadline, 0.0))
         if step == math.inf:
-            await network._news.wait()  # only a thread or a real descriptor can go on from here
+            await woken_by_any_task(network._news)  # by a thread or a real descriptor
             return
         clock.jump(step)
         if due is not None and event <= step:

@@ -91,15 +91,15 @@ class VirtualDatagram(UnsupportedRequests):
 
     def receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, bool, bytes]:
         """Nothing waits here: datagrams are pushed."""
-        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+        raise self.provider.not_now("nothing waits in the transport")
 
     def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
         """Nothing waits here."""
-        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+        raise self.provider.not_now("nothing waits in the transport")
 
     def recv_into(self, buffer: bytearray | memoryview, max_bytes: int, flags: int = 0, /) -> int:
         """Nothing waits here."""
-        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+        raise self.provider.not_now("nothing waits in the transport")
 
     def available(self) -> int:
         """Nothing waits here."""

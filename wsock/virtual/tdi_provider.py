@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket as std
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -76,8 +77,17 @@ class VirtualProvider:
         return self.host.scheduler.call_at(time_ns, RANK_TIMER, self._owner, fn)
 
     def turn(self) -> bool:
-        """Nothing happens between instants: a call never makes the network move."""
+        """Nothing happens between instants: a call never makes the network move.
+
+        But whoever looks is about to be told "not now", and may be a program that polls.
+        """
+        self.host.network.polls += 1
         return False
+
+    def not_now(self, text: str) -> BlockingIOError:
+        """Return the error that means "ask again", for a caller that may be polling."""
+        self.host.network.polls += 1
+        return BlockingIOError(errno.EWOULDBLOCK, text)
 
     def clock(self) -> int:
         """Return virtual nanoseconds."""

@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 class VirtualRaw(UnsupportedRequests):
     """One raw socket of a virtual host."""
 
-    __slots__ = ("address", "bound", "connection", "descriptor", "endpoint", "host", "type")
+    __slots__ = (
+        "address", "bound", "connection", "descriptor", "endpoint", "host", "provider", "type",
+    )  # fmt: skip
 
     def __init__(self, provider: VirtualProvider, descriptor: int, protocol: int) -> None:
+        self.provider = provider
         self.host = provider.host
         self.descriptor = descriptor
         self.type = std.SOCK_RAW
@@ -88,15 +91,15 @@ class VirtualRaw(UnsupportedRequests):
 
     def receive_datagram(self, max_bytes: int, flags: int) -> tuple[bytes, bool, bytes]:
         """Nothing waits here: packets are pushed."""
-        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+        raise self.provider.not_now("nothing waits in the transport")
 
     def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
         """Nothing waits here."""
-        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+        raise self.provider.not_now("nothing waits in the transport")
 
     def recv_into(self, buffer: bytearray | memoryview, max_bytes: int, flags: int = 0, /) -> int:
         """Nothing waits here."""
-        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+        raise self.provider.not_now("nothing waits in the transport")
 
     def available(self) -> int:
         """Nothing waits here."""

@@ -200,7 +200,7 @@ class VirtualStream(UnsupportedRequests):
 
         number = tcp.send(data, urgent=urgent, on_done=done)
         if number == errno.EWOULDBLOCK:
-            raise BlockingIOError(number, "no room")
+            raise self.provider.not_now("no room")
         if number:
             raise OSError(number, "the connection has failed")
         return 0
@@ -269,7 +269,7 @@ class VirtualStream(UnsupportedRequests):
             if not flags & std.MSG_PEEK:
                 self.urgent_byte = b""
             return data
-        raise BlockingIOError(errno.EWOULDBLOCK, "nothing waits in the transport")
+        raise self.provider.not_now("nothing waits in the transport")
 
     def recv_into(self, buffer: bytearray | memoryview, max_bytes: int, flags: int = 0, /) -> int:
         """As ``recv``."""

@@ -231,7 +231,10 @@ class VirtualSocket(trio.socket.SocketType):
     def is_readable(self) -> bool:
         """Whether a ``recv`` would not wait: data, the end, or an error."""
         endpoint = self._sock._endpoint
-        return bool(endpoint.select_state()[0])
+        readable = bool(endpoint.select_state()[0])
+        if not readable:
+            endpoint.asked_in_vain()
+        return readable
 
     # Sending
 
