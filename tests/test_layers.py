@@ -41,6 +41,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("_socket", "_socket_control", "_socket_making", "_socket_waiting", "_hints"),
         (*BASIC, *TOOLS, *NOTIFY, "tdi", "afd", "stack"),
     ),
+    "message_trace": (("_message_trace",), (*BASIC, "window", "tdi", "stack")),
     "streams": (("_streams",), ENGINE),
     "async_socket": (("_async_socket",), ENGINE),
     "virtual_face": (
@@ -53,7 +54,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (*ENGINE, "virtual"),
     ),
-    "tdimon": (("tdimon",), (*BASIC, "tdi", "stack", "filters")),
+    "tdimon": (("tdimon",), (*BASIC, "tdi", "stack", "message_trace", "filters")),
     "top": (("__init__",), (*ENGINE, "streams", "async_socket")),
     "win32": (
         ("win32",),

@@ -91,6 +91,7 @@ def serve_until_idle(
     What the procedure posted itself waits for the checkpoint; else it could keep others out.
     """
     left = BATCH
+    procedure = queue.dispatching(procedure)
     while True:
         left -= len(queue._messages)
         quit_message = serve_batch(queue, procedure, on_error)

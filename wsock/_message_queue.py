@@ -22,6 +22,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections import deque
 from itertools import count
 from threading import get_ident
@@ -100,6 +101,9 @@ class MessageQueue:
         self._posted_taken = 0
         self._taken = 0
         self._sources: tuple[Callable[[], bool], ...] = ()
+        queues.add(self)
+        for hook in new_queue_hooks:
+            hook(self)
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -202,7 +206,7 @@ class MessageQueue:
             message = MadeMessage(None, WM_QUIT, self._quit[0], 0)
             if remove:
                 self._quit = None
-                self._taken += 1
+                self.count_taken(message)
             return message
         return self._look_at_timers(filters, remove=remove)
 
@@ -220,16 +224,28 @@ class MessageQueue:
         timer = self._timers.elapsed(filters)
         if timer is None:
             return None
+        message = MadeMessage(timer.window, WM_TIMER, timer.identifier, 0)
         if remove:
             self._timers.restart(timer)
-            self._taken += 1
-        return MadeMessage(timer.window, WM_TIMER, timer.identifier, 0)
+            self.count_taken(message)
+        return message
+
+    def bring_timer(self) -> None:
+        """Put the WM_TIMER that is due into the queue: run() serves what lies there."""
+        timer = self._timers.elapsed(ALL_MESSAGES)
+        if timer is not None:
+            self._timers.restart(timer)
+            self._messages.appendleft(MadeMessage(timer.window, WM_TIMER, timer.identifier, 0))
 
     def count_taken(self, message: Message) -> None:
-        """Keep the counts right for a message that was removed."""
+        """Keep the counts right for a message that a reader has taken."""
         self._taken += 1
         if message.__class__ is PostedMessage:
             self._posted_taken += 1
+
+    def dispatching(self, procedure: Callable[[Message], object]) -> Callable[[Message], object]:
+        """What run() calls for each message: a queue that is watched puts itself in between."""
+        return procedure
 
     async def get(
         self,
@@ -358,7 +374,7 @@ class MessageQueue:
         messages.extendleft(message for message in reversed(taken) if message.window is not window)
         for message in taken:
             if message.window is window:
-                self.count_taken(message)
+                MessageQueue.count_taken(self, message)  # dropped: no reader, so no row of it
 
     def close(self) -> None:
         """End the queue: what is in it is dropped, a waiting reader gets ClosedResourceError."""
@@ -382,3 +398,8 @@ class MessageQueue:
             selected=selected,
             reader_waiting=self._sleeper is not None,
         )
+
+
+#: Every queue there is, and who wants to hear of new ones: a monitor that watches them.
+queues: Final[weakref.WeakSet[MessageQueue]] = weakref.WeakSet()
+new_queue_hooks: Final[list[Callable[[MessageQueue], None]]] = []

@@ -152,6 +152,7 @@ class Stack:
     def opened(self, endpoint: Endpoint) -> None:
         """Count ``endpoint`` among the open ones."""
         self.opened_in_all += 1
+        endpoint.number = self.opened_in_all
         self.endpoints[id(endpoint)] = endpoint
 
     def given_back(self, endpoint: Endpoint) -> None:

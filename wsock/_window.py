@@ -229,12 +229,12 @@ class Window:
             while True:
                 await queue.wait()
                 if not queue._messages:
-                    message = queue.take()
-                    if message is None:
+                    made = queue.peek()
+                    if made is None:
                         continue
-                    if message.message == WM_QUIT:
-                        return _quit_code(message)
-                    queue._messages.appendleft(message)  # WM_TIMER: served as a batch of one
+                    if made.message == WM_QUIT:
+                        return _quit_code(queue.take() or made)
+                    queue.bring_timer()  # served as a batch of one
                 quit_message = serve_until_idle(queue, procedure or _dispatch, on_error)
                 if quit_message is not None:
                     return _quit_code(quit_message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import tracemalloc
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -15,9 +17,9 @@ from wsock._stack import Stack, new_stack_hooks
 from wsock.afd import StreamEndpoint
 from wsock.constants import FD_CLOSE, FD_READ
 from wsock.tdimon import Trace, words
+from wsock.tdimon.attachment import Attachment
 from wsock.tdimon.diagram import build
 from wsock.tdimon.selection import compile_expression
-from wsock.tdimon.watching import Attachment
 from wsock.virtual import Network
 
 from .story import GOLDEN, golden_lines, steps
@@ -61,9 +63,9 @@ async def closed_by_peer(sock: wsock.Socket) -> None:
     assert await sock.recv(1) == b""
 
 
-async def run_story(order: int) -> None:
+async def run_story(order: int, stack: Stack | None = None) -> None:
     """The golden story on loopback, closed in the given order."""
-    listener, client, accepted = await connected()
+    listener, client, accepted = await connected(stack)
     for size in (1000, 2000):
         await client.send(bytes(size))
         await receive(accepted, size)
@@ -252,9 +254,14 @@ async def test_notifications_and_states_are_rows() -> None:
             accepted.close()
             listener.close()
     events = trace.rows(profile="events")
-    assert [row.request for row in events] == ["FD_READ", "FD_CLOSE"]
-    assert events[0].detail == f"message={wsock.WM_USER + 1}"
-    states = [row.request for row in trace.rows(profile="states") if row.object == "socket 1"]
+    assert [(row.request, row.detail) for row in events] == [
+        ("FD_READ", "WM_USER+1"),
+        ("GetMessage", "WM_USER+1 FD_READ"),
+        ("FD_CLOSE", "WM_USER+1"),
+        ("GetMessage", "WM_USER+1 FD_CLOSE"),
+    ]
+    first = trace.rows(profile="states")[0].object
+    states = [row.request for row in trace.rows(profile="states") if row.object == first]
     assert states == ["BOUND", "LISTENING", "CLOSING", "CLOSED"]
 
 
@@ -447,6 +454,131 @@ async def test_a_watched_socket_can_be_left_alone() -> None:
         sock.close()
     assert [row.request for row in trace.rows(profile="calls")] == ["send", "  TDI_SEND"]
     assert repr(trace) == f"<Trace of {len(trace)} records>"
+
+
+class Leaver:
+    """A tracer that is taken away while it takes its nth record: another thread may do that."""
+
+    def __init__(self, stack: Stack, last: int) -> None:
+        self.stack = stack
+        self.last = last
+        self.seen = 0
+
+    def emit(self, record: object) -> None:
+        self.seen += 1
+        if self.seen == self.last:
+            self.stack.detach()
+
+
+async def test_detaching_in_the_middle_of_any_call() -> None:
+    """Whichever row is being written when the hooks go: the program notices nothing."""
+    last = seen = 0
+    while seen == last:
+        last += 1
+        stack = Stack("left")
+        leaver = Leaver(stack, last)
+        stack.attach(leaver)
+        for order in (1, 2):
+            await run_story(order, stack)
+        await run_datagrams(stack)
+        seen = leaver.seen
+        stack.detach()
+        assert stack.endpoints == {}
+    assert last > 100
+
+
+async def run_datagrams(stack: Stack) -> None:
+    """Two datagrams, one of them to a connected peer."""
+    one, other = (wsock.socket(type=socket.SOCK_DGRAM, stack=stack) for _ in range(2))
+    with one, other:
+        one.bind(("127.0.0.1", 0))
+        await other.sendto(b"hello", one.getsockname())
+        _, address = await one.recvfrom(10)
+        await one.connect(address)
+        await one.send(b"there")
+        assert await other.recv(10) == b"there"
+
+
+async def test_bytes_read_while_nobody_watched() -> None:
+    """What a trace knew of unread bytes is forgotten when the next one begins."""
+    async with wsock.Window() as window:
+        listener, client, accepted = await connected()
+        accepted.async_select(window, wsock.WM_USER + 1, FD_READ)
+        with tdimon.watch() as trace:
+            await client.send(bytes(1000))
+            await window.get()
+        assert indicated(trace) == 1000
+        accepted.recv_nowait(2000)
+        with tdimon.watch() as trace:
+            await client.send(bytes(10))
+            await window.get()
+        assert indicated(trace) == 10
+        for sock in (accepted, client, listener):
+            sock.close()
+
+
+async def test_attach_and_detach_without_a_block() -> None:
+    """A trace can begin and end anywhere, to a stream or an AsyncSocket too, and be asked later."""
+    listener, client, accepted = await connected()
+    stream = wsock.SocketStream(client)
+    trace = Trace()
+    await stream.send_all(b"a")
+    trace.attach(stream)
+    await stream.send_all(b"b")
+    trace.detach(stream)
+    await stream.send_all(b"c")
+    await receive(accepted, 3)
+    for sock in (accepted, client, listener):
+        sock.close()
+    assert [row.request for row in trace.rows(profile="calls")] == ["send", "  TDI_SEND"]
+
+
+async def test_a_wrong_target_attaches_nothing() -> None:
+    """Of several targets one is wrong: none is watched."""
+    trace = Trace()
+    with pytest.raises(TypeError, match="'door' is no stack"):
+        trace.attach(Stack.default(), "door")
+    assert Stack.default().device.tracer is None
+
+
+async def test_rows_of_a_socket_by_its_number() -> None:
+    """Every row of a socket carries its number, from bind to the last IRP_MJ_CLOSE."""
+    stack = Stack("numbers")
+    with tdimon.watch(stack) as trace:
+        await run_story(1, stack)
+    assert {record.socket for record in trace.records()} == {1, 2, 3}
+    requests = [r.request for r in trace.records() if r.socket == 2 and r.kind == "tdi"]
+    assert requests[0] == "IRP_MJ_CREATE"
+    assert requests[-1] == "IRP_MJ_CLEANUP"
+    assert {r.request for r in trace.records() if r.socket == 3} >= {"TDI_EVENT_RECEIVE", "recv"}
+
+
+async def test_two_runs_in_two_threads() -> None:
+    """Each thread's rows name its own calls as their cause, and the numbers have no gap."""
+
+    def run(name: str) -> None:
+        async def main() -> None:
+            stack = Stack(name)
+            for _ in range(20):
+                await run_story(1, stack)
+
+        trio.run(main)
+
+    with tdimon.watch() as trace:
+        threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            await trio.to_thread.run_sync(thread.join)
+    numbers = [record.sequence for record in trace.records()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for name in ("one", "two"):
+        causes = {(r.request, r.cause) for r in trace.records(name) if r.kind == "tdi"}
+        assert ("TDI_SEND", "send") in causes
+        assert ("TDI_SEND", "recv") not in causes
+        assert ("TDI_CONNECT", "send") not in causes
+        sends = [r for r in trace.records(name) if r.request == "TDI_SEND"]
+        assert len(sends) == 40
 
 
 async def test_what_cannot_be_watched() -> None:

@@ -93,6 +93,7 @@ class Endpoint(Notifier):
         "host",
         "linger",
         "nonblocking",
+        "number",
         "options",
         "pool",
         "protocol",
@@ -121,6 +122,8 @@ class Endpoint(Notifier):
     def __init__(self, host: EndpointHost, family: int, protocol: int, file: Any) -> None:  # noqa: ANN401
         super().__init__(windows_rules=host.windows_rules)
         self.host = host
+        #: Which socket of its host, in the order of opening, from 1; the host's to set.
+        self.number = 0
         self.family = family
         self.protocol = protocol
         self.file = file

@@ -35,6 +35,9 @@ __all__ = ["ConnectionClient", "ConnectionObject"]
 class ConnectionClient(Protocol):
     """What a connection object calls: the endpoint above it."""
 
+    #: Which socket of its host; for who watches.
+    number: int
+
     def fills(self) -> tuple[int, int, int, int]:
         """Bytes buffered for receiving and sending, free and pending places of the pool."""
 

@@ -11,7 +11,10 @@
 #         has returned (NOTES R12). PENDING is never written.
 # Rule 3: a tracer looks and never takes. A receive indication on a kernel socket asks how many
 #         bytes wait and leaves them there.
-# Rule 4: a record holds values, not text. Text is made when somebody reads it.
+# Rule 4: detaching may happen in another thread, in the middle of a method here, and then self is a
+#         plain object: so nothing is looked up in self that only a traced object has, and plain
+#         methods are called by their class (super() would refuse).
+# Rule 5: a record holds values, not text. Text is made when somebody reads it.
 # ruff: noqa: D102  (the verbs are documented on the plain classes that these wrap)
 """Records of TDI traffic, and the subclasses that write them."""
 
@@ -92,7 +95,7 @@ class TraceRecord:
         self.host = ""
         self.task = ""
         self.cause = ""
-        #: Handle of the socket, 0 where none is known.
+        #: Which socket of its host, in the order of opening, from 1; 0 where none is known.
         self.socket = 0
         #: "address", "connect" (made by connect), "Connect" (made by listen or accept), or "".
         self.object_kind = ""
@@ -141,65 +144,83 @@ def _emit(device: Device, record: TraceRecord) -> None:
         tracer.emit(record)
 
 
+def _address_row(
+    address: AddressObject, request: str, status: Status = Status.SUCCESS
+) -> TraceRecord:
+    device = address.device
+    record = TraceRecord("tdi", request, status, device.provider.clock())
+    record.object_kind = "address"
+    record.object_id = record.client_key = id(address)
+    record.protocol = address.protocol
+    record.family = address.family
+    record.local = address.local
+    if address.owner is not None:
+        record.socket = address.owner.number
+    return record
+
+
+def _disconnect_row(address: AddressObject, connection: ConnectionObject, flags: int) -> None:
+    """Write that the peer released or aborted ``connection``; a release is written once."""
+    if flags & DisconnectFlags.RELEASE:
+        if connection in _released:
+            return
+        _released.add(connection)
+    record = _address_row(address, "TDI_EVENT_DISCONNECT")
+    record.remote = connection.remote
+    record.flags = flags
+    record.extra = {"active": connection.active}
+    _emit(address.device, record)
+
+
 class TracedAddressObject(AddressObject):
     """An address object whose verbs and events are written down."""
 
     __slots__ = ()
 
-    def _row(self, request: str, status: Status = Status.SUCCESS) -> TraceRecord:
-        device = self.device
-        record = TraceRecord("tdi", request, status, device.provider.clock())
-        record.object_kind = "address"
-        record.object_id = record.client_key = id(self)
-        record.protocol = self.protocol
-        record.family = self.family
-        record.local = self.local
-        return record
-
     def create(
         self, local: bytes, *, reuse: bool = False, exclusive: bool = False, implicit: bool = False
     ) -> None:
         try:
-            super().create(local, reuse=reuse, exclusive=exclusive, implicit=implicit)
+            AddressObject.create(self, local, reuse=reuse, exclusive=exclusive, implicit=implicit)
         except StatusError as error:
-            record = self._row("IRP_MJ_CREATE", error.status)
+            record = _address_row(self, "IRP_MJ_CREATE", error.status)
             record.local = local
             _emit(self.device, record)
             raise
-        _emit(self.device, self._row("IRP_MJ_CREATE"))
+        _emit(self.device, _address_row(self, "IRP_MJ_CREATE"))
 
     def adopt(self) -> None:
-        super().adopt()
-        _emit(self.device, self._row("IRP_MJ_CREATE"))
+        AddressObject.adopt(self)
+        _emit(self.device, _address_row(self, "IRP_MJ_CREATE"))
 
     def set_event_handler(self, kind: EventKind, handler: Callable[..., Any] | None) -> None:
-        super().set_event_handler(kind, handler)
-        record = self._row("TDI_SET_EVENT_HANDLER")
+        AddressObject.set_event_handler(self, kind, handler)
+        record = _address_row(self, "TDI_SET_EVENT_HANDLER")
         record.event = (kind, handler is None)
         _emit(self.device, record)
 
     def query_information(self) -> bytes:
-        answer = super().query_information()
-        _emit(self.device, self._row("TDI_QUERY_INFORMATION"))
+        answer = AddressObject.query_information(self)
+        _emit(self.device, _address_row(self, "TDI_QUERY_INFORMATION"))
         return answer
 
     def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
-        count = super().send_datagram(data, remote, flags)
-        record = self._row("TDI_SEND_DATAGRAM")
+        count = AddressObject.send_datagram(self, data, remote, flags)
+        record = _address_row(self, "TDI_SEND_DATAGRAM")
         record.remote = remote or self.file.remote_address()
         record.length = count
         _emit(self.device, record)
         return count
 
     def cleanup(self) -> None:
-        super().cleanup()
-        _emit(self.device, self._row("IRP_MJ_CLEANUP"))
+        AddressObject.cleanup(self)
+        _emit(self.device, _address_row(self, "IRP_MJ_CLEANUP"))
 
     def event_connect(
         self, remote: bytes, file: TransportFile
     ) -> tuple[Status, ConnectionObject | None]:
-        status, connection = super().event_connect(remote, file)
-        record = self._row("TDI_EVENT_CONNECT", status)
+        status, connection = AddressObject.event_connect(self, remote, file)
+        record = _address_row(self, "TDI_EVENT_CONNECT", status)
         record.remote = remote
         _emit(self.device, record)
         return status, connection
@@ -207,31 +228,19 @@ class TracedAddressObject(AddressObject):
     def event_disconnect(self, connection: ConnectionObject, flags: int, reason: Status) -> Status:
         # The row comes before the rows that its handler causes (a waiting client gives its
         # objects back in the handler; golden close1-2).
-        self.disconnect_row(connection, flags)
-        return super().event_disconnect(connection, flags, reason)
-
-    def disconnect_row(self, connection: ConnectionObject, flags: int) -> None:
-        """Write that the peer released or aborted ``connection``; a release is written once."""
-        if flags & DisconnectFlags.RELEASE:
-            if connection in _released:
-                return
-            _released.add(connection)
-        record = self._row("TDI_EVENT_DISCONNECT")
-        record.remote = connection.remote
-        record.flags = flags
-        record.extra = {"active": connection.active}
-        _emit(self.device, record)
+        _disconnect_row(self, connection, flags)
+        return AddressObject.event_disconnect(self, connection, flags, reason)
 
     def event_error(self, status: Status) -> Status:
-        answer = super().event_error(status)
-        _emit(self.device, self._row("TDI_EVENT_ERROR", status))
+        answer = AddressObject.event_error(self, status)
+        _emit(self.device, _address_row(self, "TDI_EVENT_ERROR", status))
         return answer
 
     def event_receive_datagram(
         self, remote: bytes, available: int, data: BytesLike | None
     ) -> Status:
-        status = super().event_receive_datagram(remote, available, data)
-        record = self._row("TDI_EVENT_RECEIVE_DATAGRAM", status)
+        status = AddressObject.event_receive_datagram(self, remote, available, data)
+        record = _address_row(self, "TDI_EVENT_RECEIVE_DATAGRAM", status)
         record.remote = remote
         # A kernel socket keeps the datagram and did not look how long it is.
         record.length = self.file.available() if available < 0 else available
@@ -239,39 +248,82 @@ class TracedAddressObject(AddressObject):
         return status
 
 
+def _connection_row(
+    connection: ConnectionObject, request: str, status: Status = Status.SUCCESS
+) -> TraceRecord:
+    device = connection.device
+    record = TraceRecord("tdi", request, status, device.provider.clock())
+    record.object_kind = "connect" if connection.active else "Connect"
+    record.object_id = id(connection)
+    record.context = connection.context
+    record.number = connection.number
+    address = connection.address
+    if address is not None:
+        record.client_key = id(address)
+        record.protocol = address.protocol
+        record.family = address.family
+        record.local = connection.local_shown()
+        if address.owner is not None:  # of an offer that nobody has accepted yet
+            record.socket = address.owner.number
+    record.remote = connection.remote
+    client = connection.client
+    if client is not None:
+        record.socket = client.number
+        fills = client.fills()
+        record.rx_fill, record.tx_fill, record.free, record.pending = fills
+    return record
+
+
+def _sent_row(connection: ConnectionObject, length: int, status: Status, flags: int) -> None:
+    record = _connection_row(connection, "TDI_SEND", status)
+    record.length = length
+    record.flags = SendFlags.EXPEDITED if flags else 0
+    _emit(connection.device, record)
+
+
+def _taken(connection: ConnectionObject, count: int) -> None:
+    """Write what came, and was taken, before the transport was asked for its edge."""
+    if connection.device.provider.eager:
+        return
+    left = _indicated.get(connection, 0) - count
+    _indicated[connection] = max(left, 0)
+    if left < 0:
+        _receive_rows(connection, -left)
+    if count == 0 and isinstance(connection.address, TracedAddressObject):
+        _disconnect_row(connection.address, connection, DisconnectFlags.RELEASE)
+
+
+def _receive_rows(connection: ConnectionObject, available: int) -> None:
+    """Write what the transport would have indicated of ``available`` new bytes."""
+    lookahead = connection.device.provider.lookahead
+    entire = available <= lookahead
+    status = Status.SUCCESS if entire else Status.MORE_PROCESSING_REQUIRED
+    record = _connection_row(connection, "TDI_EVENT_RECEIVE", status)
+    record.length = available if entire else lookahead
+    record.flags = ReceiveFlags.COPY_LOOKAHEAD | ReceiveFlags.AT_DISPATCH_LEVEL
+    if entire:
+        record.flags |= ReceiveFlags.ENTIRE_MESSAGE
+        _emit(connection.device, record)
+        return
+    _emit(connection.device, record)
+    rest = _connection_row(connection, "TDI_RECEIVE")
+    rest.length = available - lookahead
+    _emit(connection.device, rest)
+
+
 class TracedConnectionObject(ConnectionObject):
     """A connection object whose verbs and events are written down."""
 
     __slots__ = ()
 
-    def _row(self, request: str, status: Status = Status.SUCCESS) -> TraceRecord:
-        device = self.device
-        record = TraceRecord("tdi", request, status, device.provider.clock())
-        record.object_kind = "connect" if self.active else "Connect"
-        record.object_id = id(self)
-        record.context = self.context
-        record.number = self.number
-        address = self.address
-        if address is not None:
-            record.client_key = id(address)
-            record.protocol = address.protocol
-            record.family = address.family
-            record.local = self.local_shown()
-        record.remote = self.remote
-        client = self.client
-        if client is not None:
-            fills = client.fills()
-            record.rx_fill, record.tx_fill, record.free, record.pending = fills
-        return record
-
     def created(self) -> None:
-        super().created()
-        _emit(self.device, self._row("IRP_MJ_CREATE"))
+        ConnectionObject.created(self)
+        _emit(self.device, _connection_row(self, "IRP_MJ_CREATE"))
 
     def associate(self, address: AddressObject) -> None:
         # The row still shows no address: that is what the request is about to give it.
-        record = self._row("TDI_ASSOCIATE_ADDRESS")
-        super().associate(address)
+        record = _connection_row(self, "TDI_ASSOCIATE_ADDRESS")
+        ConnectionObject.associate(self, address)
         record.client_key = id(address)
         record.protocol = address.protocol
         record.family = address.family
@@ -279,8 +331,8 @@ class TracedConnectionObject(ConnectionObject):
         _emit(self.device, record)
 
     def disassociate(self) -> None:
-        record = self._row("TDI_DISASSOCIATE_ADDRESS")
-        super().disassociate()
+        record = _connection_row(self, "TDI_DISASSOCIATE_ADDRESS")
+        ConnectionObject.disassociate(self)
         _emit(self.device, record)
 
     def complete_connect(self, status: Status) -> None:
@@ -288,55 +340,49 @@ class TracedConnectionObject(ConnectionObject):
         if status == Status.SUCCESS and not self.local:
             with contextlib.suppress(OSError):  # reset meanwhile
                 self.local = self.file.local_address()
-        _emit(self.device, self._row("TDI_CONNECT", status))
-        super().complete_connect(status)
+        _emit(self.device, _connection_row(self, "TDI_CONNECT", status))
+        ConnectionObject.complete_connect(self, status)
 
     def complete_accept(self, status: Status) -> None:
-        _emit(self.device, self._row("TDI_ACCEPT", status))
-        super().complete_accept(status)
+        _emit(self.device, _connection_row(self, "TDI_ACCEPT", status))
+        ConnectionObject.complete_accept(self, status)
 
     def query_information(self) -> bytes:
-        answer = super().query_information()
-        _emit(self.device, self._row("TDI_QUERY_INFORMATION"))
+        answer = ConnectionObject.query_information(self)
+        _emit(self.device, _connection_row(self, "TDI_QUERY_INFORMATION"))
         return answer
 
     def send(self, data: BytesLike, flags: int) -> int:
         length = data.nbytes if isinstance(data, memoryview) else len(data)
-        count = super().send(data, flags)
+        count = ConnectionObject.send(self, data, flags)
         if count == length and length:  # a send of nothing is no request
-            self._sent_row(length, Status.SUCCESS, flags)
+            _sent_row(self, length, Status.SUCCESS, flags)
         return count
 
     def complete_send(self, length: int, status: Status, flags: int = 0) -> None:
-        super().complete_send(length, status, flags)
-        self._sent_row(length, status, flags)
-
-    def _sent_row(self, length: int, status: Status, flags: int) -> None:
-        record = self._row("TDI_SEND", status)
-        record.length = length
-        record.flags = SendFlags.EXPEDITED if flags else 0
-        _emit(self.device, record)
+        ConnectionObject.complete_send(self, length, status, flags)
+        _sent_row(self, length, status, flags)
 
     def complete_receive(self, status: Status, data: BytesLike) -> None:
-        super().complete_receive(status, data)
-        record = self._row("TDI_RECEIVE", status)
+        ConnectionObject.complete_receive(self, status, data)
+        record = _connection_row(self, "TDI_RECEIVE", status)
         record.length = len(data)
         _emit(self.device, record)
 
     def complete_disconnect(self, status: Status, flags: int) -> None:
-        record = self._row("TDI_DISCONNECT", status)
+        record = _connection_row(self, "TDI_DISCONNECT", status)
         record.flags = flags
         _emit(self.device, record)
-        super().complete_disconnect(status, flags)
+        ConnectionObject.complete_disconnect(self, status, flags)
 
     def cleanup(self) -> None:
-        record = self._row("IRP_MJ_CLEANUP")
-        super().cleanup()
+        record = _connection_row(self, "IRP_MJ_CLEANUP")
+        ConnectionObject.cleanup(self)
         _emit(self.device, record)
 
     def close(self) -> None:
-        record = self._row("IRP_MJ_CLOSE")
-        super().close()
+        record = _connection_row(self, "IRP_MJ_CLOSE")
+        ConnectionObject.close(self)
         _emit(self.device, record)
 
     def indicate(self) -> None:
@@ -345,66 +391,38 @@ class TracedConnectionObject(ConnectionObject):
         fresh = available - _indicated.get(self, 0)
         if fresh > 0:
             _indicated[self] = available
-            self._receive_rows(fresh)
-        super().indicate()
+            _receive_rows(self, fresh)
+        ConnectionObject.indicate(self)
 
     def read(self, max_bytes: int, flags: int = 0) -> bytes:
-        data = super().read(max_bytes, flags)
+        data = ConnectionObject.read(self, max_bytes, flags)
         if not flags and max_bytes > 0:
-            self._taken(len(data))
+            _taken(self, len(data))
         return data
 
     def read_into(self, buffer: memoryview, max_bytes: int) -> int:
-        count = super().read_into(buffer, max_bytes)
+        count = ConnectionObject.read_into(self, buffer, max_bytes)
         if max_bytes > 0:
-            self._taken(count)
+            _taken(self, count)
         return count
 
-    def _taken(self, count: int) -> None:
-        """Write what came, and was taken, before the transport was asked for its edge."""
-        if self.device.provider.eager:
-            return
-        left = _indicated.get(self, 0) - count
-        _indicated[self] = max(left, 0)
-        if left < 0:
-            self._receive_rows(-left)
-        if count == 0 and isinstance(self.address, TracedAddressObject):
-            self.address.disconnect_row(self, DisconnectFlags.RELEASE)
-
-    def _receive_rows(self, available: int) -> None:
-        """Write what the transport would have indicated of ``available`` new bytes."""
-        lookahead = self.device.provider.lookahead
-        entire = available <= lookahead
-        status = Status.SUCCESS if entire else Status.MORE_PROCESSING_REQUIRED
-        record = self._row("TDI_EVENT_RECEIVE", status)
-        record.length = available if entire else lookahead
-        record.flags = ReceiveFlags.COPY_LOOKAHEAD | ReceiveFlags.AT_DISPATCH_LEVEL
-        if entire:
-            record.flags |= ReceiveFlags.ENTIRE_MESSAGE
-            _emit(self.device, record)
-            return
-        _emit(self.device, record)
-        rest = self._row("TDI_RECEIVE")
-        rest.length = available - lookahead
-        _emit(self.device, rest)
-
     def indicate_expedited(self) -> None:
-        _emit(self.device, self._row("TDI_EVENT_RECEIVE_EXPEDITED"))
-        super().indicate_expedited()
+        _emit(self.device, _connection_row(self, "TDI_EVENT_RECEIVE_EXPEDITED"))
+        ConnectionObject.indicate_expedited(self)
 
     def event_receive(
         self, flags: int, indicated: int, available: int, data: BytesLike
     ) -> tuple[Status, int, int]:
-        answer = super().event_receive(flags, indicated, available, data)
-        record = self._row("TDI_EVENT_RECEIVE", answer[0])
+        answer = ConnectionObject.event_receive(self, flags, indicated, available, data)
+        record = _connection_row(self, "TDI_EVENT_RECEIVE", answer[0])
         record.length = indicated
         record.flags = flags
         _emit(self.device, record)
         return answer
 
     def event_receive_expedited(self, flags: int, data: BytesLike) -> Status:
-        status = super().event_receive_expedited(flags, data)
-        record = self._row("TDI_EVENT_RECEIVE_EXPEDITED", status)
+        status = ConnectionObject.event_receive_expedited(self, flags, data)
+        record = _connection_row(self, "TDI_EVENT_RECEIVE_EXPEDITED", status)
         record.length = len(data)
         record.flags = flags
         _emit(self.device, record)
@@ -431,4 +449,5 @@ def trace_objects(*objects: AddressObject | ConnectionObject, on: bool = True) -
         if isinstance(item, AddressObject):
             item.__class__ = TracedAddressObject if on else AddressObject
         else:
+            _indicated.pop(item, None)  # what an earlier trace knew of it is no longer true
             item.__class__ = TracedConnectionObject if on else ConnectionObject

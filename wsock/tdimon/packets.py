@@ -1,7 +1,7 @@
 # Packets and rows: on the virtual network each packet can say what it caused.
 #
 # > packets    a tracer that writes comments      THIS FILE: row -> comment of the arriving packet
-#   watching   attaches it                        virtual: the capture, known by what it can do
+#   attachment  attaches it                        virtual: the capture, known by what it can do
 #
 # Rule: a row belongs to the packet that its host is taking in at that moment. Rows that happen
 # inside a call of the program belong to no packet; nor does anything where no packet has arrived.
@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
+from wsock.tdimon.attachment import Attachment
 from wsock.tdimon.ring import Calls
 from wsock.tdimon.rows import Renderer
-from wsock.tdimon.watching import Attachment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 # Remote: watch a program that is running already, if it allows it.
 #
 # > remote     allow (in the program), follow (in the command)      THIS FILE
-#   watching   attaches a ring while somebody looks
+#   attachment attaches a ring while somebody looks
 #   schema     records as lines
 #
 # Rule 1: off unless the program says ``with tdimon.allow(path)``. The door is a Unix socket that
@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import socket
@@ -26,10 +25,10 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from wsock.tdimon.attachment import Attachment
 from wsock.tdimon.formats import read_header, write_header
 from wsock.tdimon.ring import Ring
 from wsock.tdimon.schema import RecordWriter, record_from_dict
-from wsock.tdimon.watching import Attachment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,12 +119,7 @@ class _Door:
         sent = 0
         while True:
             ended = self._ended.wait(_INTERVAL_S)
-            # A call that is still running is sent with what follows it, when it has its result.
-            records = list(
-                itertools.takewhile(
-                    lambda record: record.duration_ns >= 0, ring.newest(ring.count - sent)
-                )
-            )
+            records = ring.since(sent)
             lines = [json.dumps(writer.dict_of(record), default=str) for record in records]
             if records:
                 sent = records[-1].sequence

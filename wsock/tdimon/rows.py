@@ -69,6 +69,8 @@ def _label_2003(renderer: Renderer, record: TraceRecord) -> str:
 
 def _label_plain(renderer: Renderer, record: TraceRecord) -> str:
     number = renderer.number_of(record)
+    if record.object_kind == "socket" and record.socket:
+        return f"socket {record.socket}"
     if record.kind != "tdi" or record.object_kind == "address":
         return f"{record.object_kind or 'socket'} {number}"
     place = f" (Connect {record.number})" if record.object_kind == "Connect" else ""
@@ -252,7 +254,7 @@ class RowFeed:
 
     def feed_from(self, ring: Ring) -> Iterator[tuple[TraceRecord | None, Row]]:
         """Yield what a ring holds that was not fed yet; what it dropped before is a gap."""
-        records = ring.newest(ring.count - self.seen)
+        records = ring.since(self.seen)
         if records and not self.seen and records[0].sequence > ring.forgotten + 1:
             yield None, gap_row(records[0].sequence - ring.forgotten - 1)
         yield from self.feed(records)

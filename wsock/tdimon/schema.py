@@ -15,24 +15,28 @@
 #   time_ns      int    when it began: the host's monotonic clock, or virtual time
 #   duration_ns  int    how long it took
 #   host, task   str    which machine, which Trio task
-#   socket       int    handle of the socket
+#   socket       int    which socket of its host, in the order of opening, from 1
 #   cause        str    the call it happened in, "network" or "internal"
 #   kind         str    "tdi", "call", "fd", "message", "state"
-#   request      str    TDI_SEND, IRP_MJ_CREATE; send, recv; FD_READ ...
+#   request      str    TDI_SEND, IRP_MJ_CREATE; call: send, recv; fd: FD; message: PostMessage,
+#                       PostQuitMessage, GetMessage, DispatchMessage; state: what led to it
 #   status       str    an NTSTATUS without STATUS_; for other kinds than tdi an int, Winsock's code
 #   object       {kind, id, number, group, context}   kind: "address", "connect" (made by connect),
-#                "Connect" (made by listen or accept); id: counted in the trace, from 1; number: in
-#                the listening socket's count; group: id of the address object
+#                "Connect" (made by listen or accept), "socket", "window", "queue" (posted to no
+#                window); id: counted in the trace, from 1; number: in the listening socket's
+#                count; group: id of the address object
 #   protocol     str    "TCP", "UDP", "RAW"
 #   family       str    "AF_INET", "AF_INET6", "AF_UNIX"
 #   local, remote, association   str    "10.0.0.5:10000", "[::1]:80"; else "hex:..." as packed
 #   event        str    event kind of TDI_SET_EVENT_HANDLER
 #   cleared      bool   that handler was taken away
 #   length       int    bytes; missing: does not apply
-#   flags        int    the TDI headers' values
+#   flags        int    the TDI headers' values; fd and message: the FD_ bit
 #   rx, tx       int    bytes in the endpoint's receive and send buffer
 #   free, pending int   free and pending places of a listening socket's pool
-#   extra        object whatever else, by name: error, code, from, to, message; payload: hexadecimal
+#   extra        object whatever else, by name: error (a name), code (of a notification), from and
+#                to (states), message (its number), wparam and lparam (a number, else "<type>"),
+#                raised (what a procedure raised), active (bool), payload (hexadecimal)
 """Trace records as plain data: the versioned schema of saved traces."""
 
 from __future__ import annotations

@@ -78,14 +78,17 @@ FIELDS: Final[dict[str, Field]] = {
     "ws": Field(P, lambda r: True if r.kind != "tdi" else None, "a row of Winsock, not of TDI"),
     "ws.call": Field(S, _of("call", lambda r: r.request), "bind, send, recv ..."),
     "ws.payload": Field(FieldType.BYTES, words.payload, "bytes that were kept (--payload)"),
-    "ws.event": Field(S, _of("fd", words.request), "FD_READ, FD_WRITE ..."),
-    "ws.message": Field(S, _of("message", lambda r: r.request), "a window message"),
+    "ws.event": Field(S, words.event, "FD_READ, FD_WRITE ...: told, or taken from a queue"),
+    "ws.queue": Field(
+        S, _of("message", lambda r: r.request), "PostMessage, GetMessage, DispatchMessage ..."
+    ),
+    "ws.message": Field(S, words.message, "its name: WM_USER+5, WM_TIMER ..."),
     "ws.state": Field(S, _of("state", words.request), "the state that was reached"),
     "ws.error": Field(
         S, lambda r: words.result(r) if r.kind in ("call", "fd", "message") else None,
         "SUCCESS, WSAEWOULDBLOCK ...",
     ),
-    "ws.socket": Field(N, lambda r: r.socket or None, "handle of the socket"),
+    "ws.socket": Field(N, lambda r: r.socket or None, "number of the socket; of TDI rows too"),
     "row.number": Field(N, lambda r: r.sequence, "place in the trace"),
     "row.time": Field(N, lambda r: r.time_ns / 1e9, "seconds on the host's clock"),
     "row.duration": Field(N, lambda r: r.duration_ns / 1e9, "seconds"),
@@ -124,7 +127,7 @@ PRESETS: Final[dict[str, str]] = {
     "no-setup": "not tdi.request in {TDI_SET_EVENT_HANDLER, TDI_QUERY_INFORMATION, "
     "TDI_ASSOCIATE_ADDRESS, TDI_DISASSOCIATE_ADDRESS}",
     "refused": "tdi.result in {CONNECTION_REFUSED, INSUFFICIENT_RESOURCES, REMOTE_NOT_LISTENING}",
-    "notifications": "ws.event or ws.message",
+    "notifications": "ws.event or ws.queue",
     "calls": "ws.call",
 }
 

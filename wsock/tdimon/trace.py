@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsock.tdimon import formats
+from wsock.tdimon.attachment import Attachment
 from wsock.tdimon.diagram import Diagram, build
 from wsock.tdimon.ring import CAPACITY, Ring
 from wsock.tdimon.rows import Row, RowFeed
@@ -40,6 +41,7 @@ class Trace:
 
     def __init__(self, capacity: int = CAPACITY, payload_bytes: int = 0) -> None:
         self.ring = Ring(capacity, payload_bytes)
+        self._attachment = Attachment(self.ring)
         self._read: dict[tuple[str | None, str], tuple[RowFeed, list[Row]]] = {}
 
     def __repr__(self) -> str:
@@ -48,6 +50,23 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.ring.records())
+
+    def attach(self, *targets: object) -> None:
+        """Watch stacks, hosts, networks or sockets from now on; without any, everything.
+
+        "Everything" is every stack there is and every one that is made later; of a network also
+        the hosts that it gets later; of one socket its calls, what they cause, and the events of
+        its objects. Sockets that are open already may be attached to, also in the middle of their
+        traffic. In the thread of the sockets' Trio run. Never a checkpoint.
+
+        Raises:
+          TypeError: one of them is none of these; nothing was attached then.
+        """
+        self._attachment.attach(*targets)
+
+    def detach(self, *targets: object) -> None:
+        """Watch these no longer; without any, nothing any more. What was recorded stays."""
+        self._attachment.detach(*targets)
 
     @property
     def lost(self) -> int:

@@ -30,9 +30,11 @@ __all__ = [
     "address",
     "association",
     "detail",
+    "event",
     "flag_names",
     "host_of",
     "local",
+    "message",
     "payload",
     "port_of",
     "protocol",
@@ -44,7 +46,11 @@ __all__ = [
 ERROR_NAMES: Final = {number: name for name, number in errors.CODES.items()}
 _EVENT_NAMES: Final = {int(bit): f"FD_{bit.name}" for bit in constants.FD}
 #: Parts of ``extra`` that are shown in columns of their own.
-_SHOWN_ELSEWHERE: Final = frozenset({"error", "code", "to", "call", "payload"})
+_SHOWN_ELSEWHERE: Final = frozenset({"error", "code", "to", "call", "payload", "message"})
+_MESSAGE_NAMES: Final[dict[int, str]] = {
+    getattr(constants, name): name for name in constants.__all__ if name.startswith("WM_")
+}
+_REGISTERED_MESSAGES: Final = 0xC000  # what RegisterWindowMessage gives begins here
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 #: The flags that the old monitor printed, in its order (NORMAL never; R5).
@@ -139,6 +145,25 @@ def request(record: TraceRecord) -> str:
     return record.request
 
 
+def event(record: TraceRecord) -> str | None:
+    """Return the FD_ name of what a notification, or a message about a socket, tells."""
+    return _EVENT_NAMES.get(record.flags) if record.kind in ("fd", "message") else None
+
+
+def message(record: TraceRecord) -> str | None:
+    """Return the name of a message: ``WM_TIMER``, ``WM_USER+5``; ``None`` where there is none."""
+    number = (record.extra or {}).get("message")
+    if type(number) is not int:
+        return None
+    if number in _MESSAGE_NAMES:
+        return _MESSAGE_NAMES[number]
+    for name in ("WM_APP", "WM_USER"):
+        base: int = getattr(constants, name)
+        if base <= number < _REGISTERED_MESSAGES:
+            return f"{name}+{number - base}"
+    return f"0x{number:04X}"
+
+
 def result(record: TraceRecord) -> str:
     """Return the status without ``STATUS_``, or the Winsock error of a call or a notification."""
     status: int | str = record.status
@@ -193,6 +218,8 @@ def _extra(record: TraceRecord) -> str:
     """Whatever else a call, notification or state row carries, as ``name=value``."""
     extra = record.extra or {}
     pieces = [f"{name}={value}" for name, value in extra.items() if name not in _SHOWN_ELSEWHERE]
+    said = [message(record), event(record) if record.kind == "message" else None]
+    pieces[:0] = [text for text in said if text is not None]
     data = payload(record)
     if data is not None:
         pieces.append(f"payload={data!r}")

@@ -47,6 +47,8 @@ PATHS: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "TDI_EVENT_RECEIVE_DATAGRAM": ((_TDI, _ENDPOINT), (_WIRE, _TDI)),
     "TDI_EVENT_DISCONNECT": ((_TDI, _ENDPOINT), (_WIRE, _TDI)),
     "TDI_EVENT_ERROR": ((_TDI, _ENDPOINT),),
+    "PostMessage": ((_APPLICATION, _QUEUE),),
+    "PostQuitMessage": ((_APPLICATION, _QUEUE),),
 }
 _BY_KIND: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "tdi": ((_ENDPOINT, _TDI),),
@@ -283,7 +285,9 @@ def _text(record: TraceRecord) -> str:
 def _detail(record: TraceRecord, row: Row) -> tuple[str, ...]:
     """The smaller lines: which object, what came out unless it is what everyone expects, detail."""
     if record.kind != "tdi":
-        return () if row.result in _FINE else (row.result,)
+        failed = () if row.result in _FINE else (row.result,)
+        message = textwrap.wrap(row.detail, _DETAIL_WIDTH) if record.kind == "message" else ()
+        return (*message, *failed)
     label = f"Connect {record.number}" if record.object_kind == "Connect" else record.object_kind
     detail = row.detail.replace("Flags: ", "")
     if record.status != Status.SUCCESS:
