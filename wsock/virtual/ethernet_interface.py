@@ -114,7 +114,11 @@ class EthernetInterface(WireInterface):
         frame = ethernet.build(mac, self.mac, type_, payload)
         self.emit(frame, self._segment.receivers(self, mac))
 
-    def carry(self, data: bytes, receivers: Sequence[WireInterface]) -> None:
+    def carry(
+        self,
+        data: bytes,
+        receivers: Sequence[WireInterface],  # type: ignore[override]  # adapters of this segment
+    ) -> None:
         """Send past the gates, by the way that each receiver has conditions for."""
         if not receivers:
             self.dropped(data, f"{self.medium.name}: nobody has this MAC address")

@@ -8,7 +8,8 @@
 #         ``end`` is called, or after ``lasting`` seconds.
 # Rule 2: faults end in any order; what one changed is taken back whatever came after it.
 # Rule 3: ``a`` and ``b`` say where: hosts (objects or names, or several), or a segment or link;
-#         none for everywhere. ``both=False`` means from ``a`` to ``b`` only.
+#         none for everywhere. ``both=False`` means from ``a`` to ``b`` only. A host with only
+#         its loopback has that for a wire, and so has any host with itself.
 # Rule 4: a fault concerns the interfaces that exist when it begins.
 
 """Partitions, losses, delays and other faults."""
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wsock.virtual.conditions import Distribution
-    from wsock.virtual.interfaces import Gate, Interface, WireInterface
+    from wsock.virtual.interfaces import Gate, GatedInterface, Interface
     from wsock.virtual.tcp import Connection
 
 
@@ -257,9 +258,7 @@ class Faults(Places):
           frame: ``data`` is the whole frame already.
         """
         if isinstance(into, HostCore | str):
-            node = self.host_named(into)
-            wires = node.wires
-            into = wires[0] if wires else node.interfaces["lo"]
+            into = self.host_named(into).outer_interfaces[0]
         self.note(into.full_name, "injected", data)
         if frame:
             owner = Owner(f"{into.full_name}/injected")
@@ -341,7 +340,7 @@ class Faults(Places):
     def _gated(
         self, text: str, a: Place, b: Place, both: bool, make: Callable[[Scope], Gate]
     ) -> Fault:
-        installed: list[tuple[WireInterface, Gate]] = []
+        installed: list[tuple[GatedInterface, Gate]] = []
         for wires, scope in self.gate_scopes(a, b, both):
             gate = make(scope)
             for wire in wires:

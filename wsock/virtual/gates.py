@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsock.virtual.capture.fields import InitialNumbers
-    from wsock.virtual.interfaces import Interface, WireInterface
+    from wsock.virtual.interfaces import GatedInterface, Interface
     from wsock.virtual.network_base import NetworkBase
     from wsock.virtual.node import HostCore
 
@@ -75,7 +75,7 @@ class PartitionGate:
         self._scope = scope
         self._reason = reason
 
-    def judge(self, sender: WireInterface, receiver: WireInterface, data: bytes) -> str | None:
+    def judge(self, sender: GatedInterface, receiver: GatedInterface, data: bytes) -> str | None:
         """Drop what is in the scope."""
         return self._reason if self._scope.covers(sender, receiver, data) else None
 
@@ -90,7 +90,7 @@ class RejectGate:
         self._scope = scope
         self._reason = reason
 
-    def judge(self, sender: WireInterface, receiver: WireInterface, data: bytes) -> str | None:
+    def judge(self, sender: GatedInterface, receiver: GatedInterface, data: bytes) -> str | None:
         """Drop IP packets in the scope, and tell their source."""
         packet = ipv4.parse(ip_packet(sender, data))
         if isinstance(packet, Malformed) or not self._scope.covers(sender, receiver, data):
@@ -160,7 +160,7 @@ class DropGate:
         self._turn = turn
         self._seen = 0
 
-    def judge(self, sender: WireInterface, receiver: WireInterface, data: bytes) -> str | None:
+    def judge(self, sender: GatedInterface, receiver: GatedInterface, data: bytes) -> str | None:
         """Drop what is in the scope, matches, and has its turn."""
         if not self._scope.covers(sender, receiver, data):
             return None
@@ -179,8 +179,8 @@ def captured(number: int, sender: Interface, data: bytes) -> CapturedPacket:
 class HeldPacket(NamedTuple):
     """A packet that a hold keeps."""
 
-    sender: WireInterface
-    receiver: WireInterface
+    sender: GatedInterface
+    receiver: GatedInterface
     packet: CapturedPacket
 
 
@@ -194,7 +194,7 @@ class HoldGate:
         self._held = held
         self.own: list[HeldPacket] = []
 
-    def judge(self, sender: WireInterface, receiver: WireInterface, data: bytes) -> str | None:
+    def judge(self, sender: GatedInterface, receiver: GatedInterface, data: bytes) -> str | None:
         """Keep what is in the scope."""
         if not self._scope.covers(sender, receiver, data):
             return None

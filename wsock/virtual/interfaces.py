@@ -47,7 +47,7 @@ class Tap(Protocol):
 class Gate(Protocol):
     """What decides, packet by packet, whether it may enter the wire."""
 
-    def judge(self, sender: WireInterface, receiver: WireInterface, data: bytes) -> str | None:
+    def judge(self, sender: GatedInterface, receiver: GatedInterface, data: bytes) -> str | None:
         """Return None to let it pass, ``HELD`` when the gate keeps it, else why it is dropped."""
 
 
@@ -131,55 +131,29 @@ class Interface:
         return f"<{type(self).__name__} {self.full_name} {self.address_text}>"
 
 
-class LoopbackInterface(Interface):
-    """``lo``: what is sent here arrives here, an event later."""
+class GatedInterface(Interface):
+    """An interface that sends along a direction, past gates."""
 
-    __slots__ = ("direction",)
-
-    def __init__(self, node: HostCore, direction: Direction) -> None:
-        super().__init__(node, "lo", addresses.LOOPBACK, 8)
-        self.direction = direction
-        self.mtu = direction.conditions.mtu
-        self.broadcast = None
-
-    def send(self, packet: bytes, next_hop: bytes) -> None:
-        """Send a packet back to this host."""
-        for tap in self.taps:
-            tap.packet(self, packet, outgoing=True)
-        self.direction.carry(packet, (self,))
-
-    def deliver(self, data: bytes) -> None:
-        """Take what came round; taps have seen it already, as tcpdump on ``lo`` shows it once."""
-        gate = self.node.gate
-        if gate is None or gate.admit(self, data):
-            self.receive(data)
-
-
-class WireInterface(Interface):
-    """An interface whose other end is somewhere else."""
-
-    __slots__ = ("egress", "medium")
+    __slots__ = ("egress",)
 
     def __init__(
-        self,
-        node: HostCore,
-        name: str,
-        address: bytes,
-        prefix_length: int,
-        medium: Medium,
-        egress: Direction,
+        self, node: HostCore, name: str, address: bytes, prefix_length: int, egress: Direction
     ) -> None:
         super().__init__(node, name, address, prefix_length)
-        self.medium = medium
         self.egress = egress
         egress.on_change = self._conditions_changed
-        self._conditions_changed()
+        self.mtu = egress.conditions.mtu
 
     def _conditions_changed(self) -> None:
         self.mtu = self.egress.conditions.mtu
         self.node.routes.forget()  # a route carries its MTU
 
-    def emit(self, data: bytes, receivers: Sequence[WireInterface]) -> None:
+    @property
+    def wire_name(self) -> str:
+        """What the log calls the wire."""
+        raise NotImplementedError
+
+    def emit(self, data: bytes, receivers: Sequence[GatedInterface]) -> None:
         """Put ``data`` on the wire for these receivers, unless the gates object."""
         for tap in self.taps:
             tap.packet(self, data, outgoing=True)
@@ -189,13 +163,13 @@ class WireInterface(Interface):
                 return
         self.carry(data, receivers)
 
-    def carry(self, data: bytes, receivers: Sequence[WireInterface]) -> None:
+    def carry(self, data: bytes, receivers: Sequence[GatedInterface]) -> None:
         """Send past the gates: what a hold lets go, and every packet that no gate stopped."""
         reason = self.egress.carry(data, receivers)
         if reason is not None:
-            self.dropped(data, f"{self.medium.name}: {reason}")
+            self.dropped(data, f"{self.wire_name}: {reason}")
 
-    def _may_pass(self, receiver: WireInterface, data: bytes) -> bool:
+    def _may_pass(self, receiver: GatedInterface, data: bytes) -> bool:
         for gate in self.gates:
             reason = gate.judge(self, receiver, data)
             if reason is not None:
@@ -207,6 +181,55 @@ class WireInterface(Interface):
     def dropped(self, data: bytes, reason: str) -> None:
         """Record that the wire did not carry a packet that this interface sent."""
         self.node.wire_drop(self, data, reason)
+
+
+class LoopbackInterface(GatedInterface):
+    """``lo``: what is sent here arrives here, an event later."""
+
+    __slots__ = ()
+
+    def __init__(self, node: HostCore, egress: Direction) -> None:
+        super().__init__(node, "lo", addresses.LOOPBACK, 8, egress)
+        self.broadcast = None
+
+    @property
+    def wire_name(self) -> str:
+        """The interface's own name: there is no wire."""
+        return self.full_name
+
+    def send(self, packet: bytes, next_hop: bytes) -> None:
+        """Send a packet back to this host."""
+        self.emit(packet, (self,))
+
+    def deliver(self, data: bytes) -> None:
+        """Take what came round; taps have seen it already, as tcpdump on ``lo`` shows it once."""
+        gate = self.node.gate
+        if gate is None or gate.admit(self, data):
+            self.receive(data)
+
+
+class WireInterface(GatedInterface):
+    """An interface whose other end is somewhere else."""
+
+    __slots__ = ("medium",)
+
+    def __init__(
+        self,
+        node: HostCore,
+        name: str,
+        address: bytes,
+        prefix_length: int,
+        medium: Medium,
+        egress: Direction,
+    ) -> None:
+        super().__init__(node, name, address, prefix_length, egress)
+        self.medium = medium
+        self._conditions_changed()
+
+    @property
+    def wire_name(self) -> str:
+        """The name of the link or segment."""
+        return self.medium.name
 
 
 class PointToPointInterface(WireInterface):
@@ -224,7 +247,7 @@ class PointToPointInterface(WireInterface):
         egress: Direction,
     ) -> None:
         super().__init__(node, name, address, prefix_length, medium, egress)
-        self.peers: tuple[WireInterface, ...] = ()
+        self.peers: tuple[GatedInterface, ...] = ()
 
     def send(self, packet: bytes, next_hop: bytes) -> None:
         """Send a packet to the other end."""

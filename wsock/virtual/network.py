@@ -95,7 +95,7 @@ class Network(Faults):
         interfaces: list[Interface] = []
         for point in points:
             if isinstance(point, HostCore):
-                interfaces += point.wires or [point.interfaces["lo"]]
+                interfaces += point.outer_interfaces
             elif isinstance(point, Link | Segment):
                 interfaces += point.interfaces
             else:

@@ -34,11 +34,11 @@ from wsock.virtual.scheduler import HostClock
 from wsock.virtual.udp_layer import UdpLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wsock.virtual.addresses import Address
     from wsock.virtual.building import Building
-    from wsock.virtual.interfaces import Interface
+    from wsock.virtual.interfaces import GatedInterface, Interface
     from wsock.virtual.layers import Flushable, Transport
     from wsock.virtual.profile import TcpProfile
     from wsock.virtual.random_streams import RandomStream
@@ -158,6 +158,18 @@ class HostCore:
         return [i for i in self.interfaces.values() if isinstance(i, WireInterface)]
 
     @property
+    def loopback(self) -> LoopbackInterface:
+        """The interface ``lo``."""
+        lo = self.interfaces["lo"]
+        assert isinstance(lo, LoopbackInterface)
+        return lo
+
+    @property
+    def outer_interfaces(self) -> Sequence[GatedInterface]:
+        """Where the host meets others: its wires, or its loopback if that is all it has."""
+        return self.wires or [self.loopback]
+
+    @property
     def address(self) -> ipaddress.IPv4Address:
         """The address of the first interface that leads out, else 127.0.0.1."""
         wires = self.wires
@@ -254,9 +266,8 @@ class HostCore:
 
     def loop_back(self, packet: bytes) -> None:
         """Give the host its own copy of what it sends to everybody."""
-        lo = self.interfaces["lo"]
-        assert isinstance(lo, LoopbackInterface)
-        lo.direction.carry(packet, (lo,))
+        lo = self.loopback
+        lo.egress.carry(packet, (lo,))
 
     def drop(self, interface: Interface, data: bytes, reason: str, detail: str = "") -> None:
         """Record that this host threw a packet away."""

@@ -19,7 +19,7 @@ from wsock.virtual.node import HostCore
 
 if TYPE_CHECKING:
     from wsock.virtual.conditions import Direction
-    from wsock.virtual.interfaces import WireInterface
+    from wsock.virtual.interfaces import GatedInterface
 
 Place = HostCore | str | Link | Segment | Collection[HostCore | str] | None
 Match = str | Callable[[CapturedPacket], bool]
@@ -35,34 +35,37 @@ class Places(Building):
         assert not isinstance(place, Link | Segment)
         return sorted((self.host_named(host) for host in place), key=lambda node: node.name)
 
-    def _all_wires(self) -> list[WireInterface]:
-        return [wire for node in self.hosts.values() for wire in node.wires]
+    def _all_outer(self) -> list[GatedInterface]:
+        return [port for node in self.hosts.values() for port in node.outer_interfaces]
 
     def gate_scopes(
         self, a: Place, b: Place, both: bool
-    ) -> list[tuple[list[WireInterface], Scope]]:
+    ) -> list[tuple[list[GatedInterface], Scope]]:
         """Return where gates go, and what each of them looks at."""
         if a is None:
-            return [(self._all_wires(), Scope())]
+            return [(self._all_outer(), Scope())]
         if isinstance(a, Link | Segment):
-            ends = list(a.interfaces)
+            ends: list[GatedInterface] = list(a.interfaces)
             return [(ends if both else ends[:1], Scope())]
         near = self._nodes(a)
-        out = [wire for node in near for wire in node.wires]
+        out = [port for node in near for port in node.outer_interfaces]
         if b is None:
-            inside = [w for w in self._all_wires() if w.node not in near]
+            inside = [port for port in self._all_outer() if port.node not in near]
             scopes = [(out, Scope(near))]
             return [*scopes, (inside, Scope(None, near))] if both else scopes
         if isinstance(b, Link | Segment):
             # Between hosts and a medium: the hosts' own ports on it.
-            ports = [wire for wire in out if wire.medium is b]
-            others = [wire for wire in b.interfaces if wire.node not in near]
+            ports: list[GatedInterface] = [wire for wire in b.interfaces if wire.node in near]
+            others: list[GatedInterface] = [w for w in b.interfaces if w.node not in near]
             scopes = [(ports, Scope(near))]
-            return [*scopes, (list(others), Scope(None, near))] if both else scopes
+            return [*scopes, (others, Scope(None, near))] if both else scopes
         far = self._nodes(b)
+        if far == near and len(near) == 1:
+            return [([near[0].loopback], Scope())]
         scopes = [(out, Scope(near, far))]
         if both:
-            scopes.append(([w for node in far for w in node.wires], Scope(far, near)))
+            back = [port for node in far for port in node.outer_interfaces]
+            scopes.append((back, Scope(far, near)))
         return scopes
 
     def wire_directions(self, a: Place, b: Place, both: bool) -> list[Direction]:
@@ -72,7 +75,8 @@ class Places(Building):
           ValueError: two hosts are named that share no link.
         """
         if a is None:
-            return [d for medium in self.media.values() for d in medium.directions()]
+            alone = [node.loopback.egress for node in self.hosts.values() if not node.wires]
+            return [d for medium in self.media.values() for d in medium.directions()] + alone
         if isinstance(a, Link):
             return a.directions() if both else a.directions()[:1]
         if isinstance(a, Segment):
@@ -80,6 +84,7 @@ class Places(Building):
         found: list[Direction] = []
         near = self._nodes(a)
         if b is None or isinstance(b, Link | Segment):
+            found += [node.loopback.egress for node in near if b is None and not node.wires]
             for wire in [wire for node in near for wire in node.wires]:
                 if b is None or wire.medium is b:
                     found.append(wire.egress)
@@ -89,7 +94,7 @@ class Places(Building):
         for here in near:
             for there in self._nodes(b):
                 found += _between(here, there)
-                found += _between(there, here) if both else []
+                found += _between(there, here) if both and here is not there else []
         if not found:
             raise ValueError(
                 f"{place_text(a)} and {place_text(b)} share no link; name the link instead"
@@ -99,6 +104,8 @@ class Places(Building):
 
 def _between(here: HostCore, there: HostCore) -> list[Direction]:
     """Return the directions from one host to another over the media they share."""
+    if here is there:
+        return [here.loopback.egress]
     return [
         wire.medium.direction(wire, other)
         for wire in here.wires
