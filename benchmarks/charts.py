@@ -83,5 +83,6 @@ def write(results: dict[str, Any], folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for written in write(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])):
+    results = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    for written in write(results, Path(sys.argv[2])):
         print(written)

@@ -69,7 +69,7 @@ def describe() -> dict[str, Any]:
 
 def cpu_name() -> str:
     """The model name in /proc/cpuinfo."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()

@@ -79,7 +79,7 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
     """User and system seconds of a process; zeros for pid 0."""
     if pid == 0:
         return 0.0, 0.0
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     ticks = os.sysconf("SC_CLK_TCK")
     return int(fields[11]) / ticks, int(fields[12]) / ticks
 

@@ -191,6 +191,6 @@ def measure_idle(server: Server, cell: Cell, common: list[str]) -> dict[str, Any
 
 def memory_kib(pid: int) -> dict[str, float]:
     """Rss and Pss of a process, in KiB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]
     fields = {line.split(":")[0].lower(): float(line.split()[1]) for line in lines}
     return {name: fields[name] for name in ("rss", "pss")}

@@ -186,12 +186,19 @@ def copy(name: str, folder: str) -> None:
     except OSError as error:
         raise click.ClickException(f"cannot copy: {error}") from error
     click.echo(str(target))
+    if (target / "__main__.py").is_file():
+        click.echo(f"run it there: python -m {name} --help", err=True)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> None:
     """Run the login server's demonstration, as ``make demo`` does."""
+    missing = _missing(_EXTRAS["server"][0])
+    if missing:
+        raise click.ClickException(
+            f'the login server needs {" and ".join(missing)}: pip install "wsock[server]"'
+        )
     folder = _examples_folder()
     module = "wsock._examples.login_server.demo"
     if folder.name == "examples":
@@ -284,10 +291,13 @@ def _system() -> Iterator[tuple[str, str]]:
     yield "note" if few else "ok", f"open files: {soft} (at most {hard}){hint}"
 
 
+def _missing(modules: Sequence[str]) -> list[str]:
+    return [name for name in modules if importlib.util.find_spec(name) is None]
+
+
 def _extras() -> Iterator[tuple[str, str]]:
     for extra, (modules, purpose) in _EXTRAS.items():
-        missing = [name for name in modules if importlib.util.find_spec(name) is None]
-        if missing:
+        if _missing(modules):
             yield "-", f'{purpose}: pip install "wsock[{extra}]"'
         else:
             yield "ok", f"{purpose} (extra {extra})"

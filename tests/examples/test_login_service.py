@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
-import trio.testing
 from login_world import PEER, CountingPasswords, World, wait_for
 
 from examples.login_server.passwords import Argon2Cost, HashPool, PoolBusyError

@@ -39,6 +39,9 @@ _HAS_ERROR_QUEUE: Final = sys.platform == "linux"
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
 _ORIGIN_LOCAL: Final = 1
 
+_VECTORED: Final = hasattr(std.SocketType, "recvmsg")  # not on Windows
+_LARGEST: Final = 65536
+
 _MSG_TRUNC: Final = std.MSG_TRUNC if hasattr(std, "MSG_TRUNC") else 0
 
 
@@ -180,6 +183,8 @@ class KernelDatagram(KernelFile):
         """Take one datagram: the bytes that fit, whether it was cut, and its sender."""
         self.register()
         try:
+            if not _VECTORED:
+                return self._receive_whole(max_bytes, flags)
             data, _, seen, peer = self.recvmsg(max_bytes, 0, flags)
         except BlockingIOError:
             if self.reactor is not None:
@@ -191,12 +196,18 @@ class KernelDatagram(KernelFile):
             raise BlockingIOError from None
         return data, bool(seen & _MSG_TRUNC), addresses.pack(self.family, peer) if peer else b""
 
+    def _receive_whole(self, max_bytes: int, flags: int) -> tuple[bytes, bool, bytes]:
+        """The same where no call tells that a datagram was cut: take all of it and cut here."""
+        data, peer = self.recvfrom(_LARGEST, flags)
+        sender = addresses.pack(self.family, peer) if peer else b""
+        return data[:max_bytes], len(data) > max_bytes, sender
+
 
 def _dissolve(file: KernelDatagram) -> None:
     """Connect to AF_UNSPEC, which the standard library cannot say."""
     import ctypes
 
-    library = ctypes.CDLL(None, use_errno=True)
+    library = ctypes.CDLL("ws2_32" if sys.platform == "win32" else None, use_errno=True)
     unspecified = ctypes.create_string_buffer(16)
     if library.connect(file.fileno(), unspecified, 16):
         raise OSError(ctypes.get_errno(), "connect to AF_UNSPEC")

@@ -57,6 +57,7 @@ _POSIX: Final = os.name == "posix"
 _SIOCATMARK: Final = 0x8905  # of Linux; the standard library has no name for it
 _DISCARD_BYTES: Final = 262144
 _GATHER: Final = 64  # pieces in one system call
+_VECTORED: Final = hasattr(std.SocketType, "sendmsg")  # not on Windows
 
 
 class KernelStream(KernelFile):
@@ -144,7 +145,7 @@ class KernelStream(KernelFile):
 
     def start_connect(self, remote: bytes) -> None:
         """Connect; the end is told by ``complete_connect``."""
-        if self.connect_failed:
+        if self.connect_failed and _POSIX:
             self._renew()
         number = self.connect_ex(addresses.unpack(self.family, remote))
         if number == 0:
@@ -385,7 +386,7 @@ class KernelStream(KernelFile):
         self._tell_progress(moved, ended)
 
     def _send_pieces(self, rest: deque[tuple[memoryview, int]]) -> int:
-        if len(rest) == 1:
+        if len(rest) == 1 or not _VECTORED:
             return self.send(rest[0][0], NOSIGNAL)
         pieces = [rest[index][0] for index in range(min(len(rest), _GATHER))]
         return self.sendmsg(pieces, (), NOSIGNAL)

@@ -13,7 +13,7 @@ SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.pkt"))
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script(path: Path) -> None:
     """Every packet at its time, and no others."""
-    PacketScript(path.read_text()).run()
+    PacketScript(path.read_text(encoding="utf-8")).run()
 
 
 @pytest.mark.parametrize(
