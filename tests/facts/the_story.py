@@ -95,9 +95,9 @@ class Connected(NamedTuple):
 class World:
     """The two hosts, watched."""
 
-    def __init__(self, *, watched: bool = True) -> None:
-        self.network = Network(seed=1)
-        lan = self.network.segment("lan", "100.100.100.0/24", mtu=1492)
+    def __init__(self, *, watched: bool = True, latency: float = 0.0, seed: int = 1) -> None:
+        self.network = Network(seed)
+        lan = self.network.segment("lan", "100.100.100.0/24", mtu=1492, latency=latency)
         self.hosts = {
             side: self.network.host(side, lan, address, profile="windows2000")
             for side, (address, _) in zip(SIDES, (CLIENT, SERVER), strict=True)
@@ -127,6 +127,16 @@ class World:
         """A socket of one host; what a program leaves open is closed at its end."""
         self._made.append(wsock.socket(stack=self.hosts[side].stack, **options))
         return self._made[-1]
+
+    def tcp_state(self, side: str) -> str:
+        """The state of this side's one connection in its TCP; "" if it knows none."""
+        states = [
+            row.state
+            for row in self.hosts[side].netstat()
+            if (row.protocol, row.remote) != ("tcp", "*:*")
+        ]
+        assert len(states) < 2, states
+        return states[0] if states else ""
 
     def segments(self) -> list[str]:
         """The TCP segments captured so far."""
