@@ -82,7 +82,7 @@ async def test_only_close_selected_and_data_unread(pair: Pair, window: wsock.Win
 
 
 async def test_reset(pair: Pair, window: wsock.Window) -> None:
-    """A reset: FD_CLOSE with its code; recv and send fail every time; SO_ERROR is 0."""
+    """S1-39: a reset is FD_CLOSE with its code; recv, send fail every time; SO_ERROR is 0."""
     pair.near.async_select(window, WM_SOCKET, FD_READ | FD_CLOSE)
     reset(pair.far)
     assert await messages(window) == [(FD_CLOSE, reset_code(pair))]

@@ -38,7 +38,7 @@ async def test_not_after_own_shutdown(pair: Pair, window: wsock.Window) -> None:
 
 
 async def test_posted_again_after_wouldblock_and_room(pair: Pair, window: wsock.Window) -> None:
-    """S1-27, S1-31: a full send buffer refuses at once; FD_WRITE follows when there is room."""
+    """S1-27, S1-31, S1-34: a full buffer refuses at once; FD_WRITE follows when there is room."""
     pair.near.async_select(window, WM_SOCKET, FD_WRITE)
     assert events_in(window) == [FD_WRITE]
     sent = fill(pair.near)

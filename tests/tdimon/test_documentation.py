@@ -1,35 +1,34 @@
-"""docs/tdimon.md keeps its word: its listings run, and what it names exists."""
+"""docs/tdimon.md keeps its word: its program writes what it says, and what it names exists."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
 from click.testing import CliRunner
 
+from tests.pages import Page
 from wsock._cli import cli
 from wsock.tdimon import PROFILES
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "tdimon.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-LISTINGS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+PAGE = Page("docs/tdimon.md")
+TEXT = PAGE.text
 
 
-@pytest.mark.parametrize("listing", LISTINGS)
-def test_listings_run(
-    listing: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_the_program_watches_and_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each Python listing is a whole program."""
+    """A table on the screen, a trace and a picture in the folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path))
-    exec(compile(listing, str(PAGE), "exec"), {"__name__": "__main__"})
-    if "trace.table" in listing:
-        assert "TDI_CONNECT" in capsys.readouterr().out
-        assert (tmp_path / "run.jsonl").is_file()
+    (program,) = [one for one in PAGE.listings if "trace.table" in one.program]
+    PAGE.run(program, {"__name__": "__main__"})
+    assert "TDI_CONNECT" in capsys.readouterr().out
+    assert {"run.jsonl", "run.svg"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_commands_exist() -> None:
@@ -54,5 +53,5 @@ def test_profiles_are_named() -> None:
 
 def test_what_the_page_points_at_is_there() -> None:
     """Picture and schema."""
-    assert (PAGE.parent / "story.svg").is_file()
-    assert (PAGE.parent.parent / "wsock" / "tdimon" / "schema.py").is_file()
+    assert (PAGE.path.parent / "story.svg").is_file()
+    assert (PAGE.path.parent.parent / "wsock" / "tdimon" / "schema.py").is_file()

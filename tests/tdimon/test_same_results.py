@@ -13,7 +13,7 @@ BEHAVIOUR = ("notification", "socket", "async_socket")
 
 
 def test_the_behaviour_tests_pass_under_the_monitor() -> None:
-    """Every rule of notifications and calls holds while it is watched, and rows are written."""
+    """S0-1: every rule of notifications and calls holds while watched, and rows are written."""
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "under_the_monitor", "-p", "no:cacheprovider"]
         + [str(TESTS / name) for name in BEHAVIOUR],

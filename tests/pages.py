@@ -1,0 +1,98 @@
+# Pages of documentation, as tests read them: listings with their output, commands, links, tables.
+#
+# One place knows how a listing is cut out and run, so a page costs its test a line. A listing is a
+# ```python block; a ```text block right behind it is what it prints, character by character.
+"""The README and the pages of docs/, to be run and compared."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+_LISTING = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+class Listing(NamedTuple):
+    """A program of a page."""
+
+    number: int  # from 1
+    program: str
+    output: str  # "" where the page shows none
+
+
+class Page:
+    """One page, by its path below the root: ``Page("docs/rules.md")``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = ROOT / path
+        self.name = self.path.relative_to(ROOT).as_posix()
+        self.text = self.path.read_text(encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @cached_property
+    def listings(self) -> list[Listing]:
+        """Its Python programs, in order."""
+        found = _LISTING.findall(self.text)
+        return [Listing(number, *both) for number, both in enumerate(found, 1)]
+
+    @cached_property
+    def blocks(self) -> list[tuple[str, str]]:
+        """Language and text of every fenced block."""
+        return _BLOCK.findall(self.text)
+
+    @cached_property
+    def commands(self) -> list[str]:
+        """What a reader types into a shell, without the comments behind it."""
+        lines = [
+            line for kind, text in self.blocks if kind == "console" for line in text.splitlines()
+        ]
+        return [re.sub(r"  +#.*", "", line[2:]).rstrip() for line in lines if line.startswith("$ ")]
+
+    @cached_property
+    def links(self) -> list[str]:
+        """Where its links and pictures point to."""
+        prose = _BLOCK.sub("", self.text)
+        return [link or picture for link, picture in _LINK.findall(prose)]
+
+    @cached_property
+    def anchors(self) -> set[str]:
+        """The names by which links find its headings, as GitHub makes them."""
+        headings = re.findall(r"^#+ (.*)$", _BLOCK.sub("", self.text), re.MULTILINE)
+        plain = (re.sub(r"[`*]|\[|\]\([^)]*\)", "", heading).lower() for heading in headings)
+        return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+    def rows(self, heading: str) -> list[list[str]]:
+        """The cells of the table whose first line begins so, without its two head lines."""
+        start = self.text.index(f"| {heading} |")
+        lines = self.text[start:].split("\n\n")[0].splitlines()[2:]
+        return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+    def run(self, listing: Listing, names: dict[str, Any]) -> None:
+        """Run a listing with these names, as a reader would type it."""
+        where = f"{self.name}, listing {listing.number}"
+        exec(compile(listing.program, where, "exec"), names)
+
+
+def every_page() -> list[Page]:
+    """README and docs, in order."""
+    return [Page("README.md"), *(Page(path) for path in sorted(DOCS.glob("*.md")))]
+
+
+def without_comments(program: str) -> list[str]:
+    """The tokens of a program: two are the same program if these are equal."""
+    tokens = tokenize.generate_tokens(io.StringIO(program).readline)
+    unseen = {tokenize.COMMENT, tokenize.NL}
+    return [token.string for token in tokens if token.type not in unseen]
