@@ -42,8 +42,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*BASIC, *TOOLS, *NOTIFY, "tdi", "afd", "stack"),
     ),
     "message_trace": (("_message_trace",), (*BASIC, "window", "tdi", "stack")),
+    "tls": (("tls",), ("errors",)),
     "streams": (("_streams",), ENGINE),
-    "async_socket": (("_async_socket",), ENGINE),
+    "async_socket": (("_async_socket", "_async_tls"), (*ENGINE, "tls")),
     "virtual_face": (
         (
             "virtual.__init__",
@@ -55,7 +56,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*ENGINE, "virtual"),
     ),
     "tdimon": (("tdimon",), (*BASIC, "tdi", "stack", "message_trace", "filters")),
-    "top": (("__init__",), (*ENGINE, "streams", "async_socket")),
+    "top": (("__init__",), (*ENGINE, "streams", "async_socket", "tls")),
     "win32": (
         ("win32",),
         (*ENGINE, "top", "kernel", "streams", "async_socket", "virtual", "virtual_face"),

@@ -8,7 +8,7 @@ queue (``sock.async_select``) or through event objects (``sock.event_select``).
 from __future__ import annotations
 
 from . import _hints
-from ._async_socket import WM_SOCKET_NOTIFY, AsyncSocket
+from ._async_socket import WM_SOCKET_NOTIFY, WM_TLS_NOTIFY, AsyncSocket
 from ._event import Event, wait_for_multiple_events, wait_for_multiple_events_nowait
 from ._socket import NetworkEvents, NotificationState, Socket
 from ._socket_making import create_server, from_stdlib_socket, netstat, reset_client, socket
@@ -26,9 +26,11 @@ from .constants import *
 from .constants import __all__ as _constants
 from .errors import *
 from .errors import __all__ as _errors
+from .tls import TLSError, TLSFilter
 
 __all__ = [
     "WM_SOCKET_NOTIFY",
+    "WM_TLS_NOTIFY",
     "AsyncSocket",
     "Event",
     "Message",
@@ -40,6 +42,8 @@ __all__ = [
     "SocketListener",
     "SocketStream",
     "Stack",
+    "TLSError",
+    "TLSFilter",
     "Window",
     "create_server",
     "current_stack",

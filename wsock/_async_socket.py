@@ -2,6 +2,7 @@
 #
 # > async_socket     on_receive ...               THIS FILE: from a message to a method
 #   window           run()                        takes the messages, calls dispatch
+#   async_tls        the same calls, encrypted    between the two after start_tls
 #   socket           the nowait calls             does the work
 #
 # An AsyncSocket *has* a Socket; it is none. The window keeps the socket, and so this object, from
@@ -22,6 +23,7 @@ import socket as std
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import _socket_making, errors
+from ._async_tls import WM_SOCKET_NOTIFY, WM_TLS_NOTIFY, begin_tls
 from .constants import (
     FD_ACCEPT,
     FD_CLOSE,
@@ -31,17 +33,18 @@ from .constants import (
     FD_WRITE,
     SD_SEND,
 )
+from .tls import TLSFilter
 
 if TYPE_CHECKING:
+    import ssl
+
+    from ._async_tls import TLSChannel
     from ._message import Message
     from ._socket import Socket
     from ._stack import Stack
     from ._window import Window
 
-__all__ = ["WM_SOCKET_NOTIFY", "AsyncSocket"]
-
-WM_SOCKET_NOTIFY: Final = 0x0373
-"""The number of the messages (MFC's), below WM_USER: it meets no number of a program."""
+__all__ = ["WM_SOCKET_NOTIFY", "WM_TLS_NOTIFY", "AsyncSocket"]
 
 ALL_EVENTS: Final = FD_READ | FD_WRITE | FD_OOB | FD_ACCEPT | FD_CONNECT | FD_CLOSE
 
@@ -104,13 +107,14 @@ class AsyncSocket:
         window.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "socket", "window")
+    __slots__ = ("__dict__", "__weakref__", "_tls", "socket", "window")
 
     accepted_class: type[AsyncSocket] | None = None
 
     def __init__(self, window: Window) -> None:
         self.window = window
         self.socket = _NO_SOCKET
+        self._tls: TLSChannel | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.socket!r}>"
@@ -161,6 +165,7 @@ class AsyncSocket:
         if sock.handler is not None:
             raise ValueError(f"{sock!r} belongs to {sock.handler!r}")
         self.socket = sock
+        self._tls = None
         sock.handler = self
         try:
             sock.async_select(self.window, WM_SOCKET_NOTIFY, events)
@@ -173,18 +178,63 @@ class AsyncSocket:
         """Give the socket up: no longer selected, otherwise as it is. Never a checkpoint.
 
         Raises:
-          WSAENOTSOCK: there is none.
+          WSAENOTSOCK: there is none. WSAEINVAL: it speaks TLS, whose keys are here.
         """
         sock = self.socket
         if not sock.closed:
+            if self._tls is not None:
+                raise errors.WSAEINVAL("detach", sock.state, "the socket speaks TLS")
             sock.async_select(None, 0, 0)
         sock.handler = None
         self.socket = _NO_SOCKET
         return sock
 
+    def start_tls(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        suppress_ragged_eofs: bool = False,
+    ) -> None:
+        """Speak TLS from here on, over the connection there is. Never a checkpoint.
+
+        A server calls it right after ``accept``, a client in ``on_connect``, a protocol with
+        STARTTLS when both have agreed. All calls and methods then mean plaintext, under the same
+        rules: ``on_send`` tells that the handshake is complete (until then ``send`` says
+        WSAEWOULDBLOCK and ``send_all`` WSAENOBUFS), ``on_close`` comes after the last byte, with 0
+        if the peer said close_notify and 10053 if TLS failed or the connection was cut off; why is
+        in ``tls.error``, and logged at level INFO to the logger "wsock". ``shutdown`` and ``close``
+        say close_notify. A handshake takes as long as the peer likes: a server closes it after a
+        while.
+
+        Args:
+          context, server_side, server_hostname, suppress_ragged_eofs: as of :class:`TLSFilter`.
+
+        Raises:
+          ValueError: the context does not fit. WSAENOTCONN: not connected. WSAEALREADY: it speaks
+          TLS already. WSAEOPNOTSUPP: a datagram socket. WSAESHUTDOWN: sending was ended.
+          WSAENOTSOCK: there is none.
+        """
+        sock = self.socket
+        self._check_connected("start_tls")
+        tls = TLSFilter(
+            context,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            suppress_ragged_eofs=suppress_ragged_eofs,
+        )
+        self._tls = begin_tls(sock, self.window, tls)
+
+    @property
+    def tls(self) -> TLSFilter | None:
+        """The TLS of this connection (version, certificates, error); None before ``start_tls``."""
+        return None if self._tls is None else self._tls.filter
+
     def select(self, events: int) -> None:
         """Be told of these events only (CAsyncSocket::AsyncSelect); 0: of none."""
-        self.socket.async_select(self.window, WM_SOCKET_NOTIFY, events)
+        number = WM_SOCKET_NOTIFY if self._tls is None else WM_TLS_NOTIFY
+        self.socket.async_select(self.window, number, events)
 
     def close(self) -> None:
         """Close the socket; no method is called any more, also for what is queued.
@@ -194,8 +244,19 @@ class AsyncSocket:
         """
         sock = self.socket
         if sock is not _NO_SOCKET:
-            sock.handler = None
             sock.close()
+            sock.handler = None
+
+    def _check_connected(self, call: str) -> None:
+        sock = self.socket
+        if sock.closed:
+            raise errors.WSAENOTSOCK(call, sock.state, "the socket is closed")
+        if sock.type != std.SOCK_STREAM:
+            raise errors.WSAEOPNOTSUPP(call, sock.state, "a datagram socket")
+        if sock.state != "CONNECTED":
+            raise errors.WSAENOTCONN(call, sock.state)
+        if self._tls is not None:
+            raise errors.WSAEALREADY(call, sock.state, "the socket speaks TLS already")
 
     def _refuse_second(self) -> None:
         sock = self.socket
@@ -226,6 +287,7 @@ class AsyncSocket:
         sock, _ = self.socket.accept_nowait()
         connected.window = self.window
         connected.socket = sock
+        connected._tls = None
         sock.handler = connected
         return connected
 
@@ -287,7 +349,7 @@ class AsyncSocket:
         """``connect`` has ended, with 0 or the reason why not. FD_CONNECT."""
 
     def on_close(self, error: int) -> None:
-        """The peer has ended and all was read, or the connection is is reset: closes. FD_CLOSE."""
+        """The peer has ended and all was read, or the connection is reset: closes. FD_CLOSE."""
         self.close()
 
     def on_error(self, exception: Exception) -> None:
@@ -302,6 +364,9 @@ class AsyncSocket:
     def dispatch(self, message: Message) -> object:
         """Call the method of a message about this socket; ``Window.run`` does."""
         try:
+            if self._tls is not None and message.message == WM_SOCKET_NOTIFY:
+                self._tls.on_transport(message)
+                return None
             # What a method returns goes on to the loop, which refuses an awaitable.
             if message.event == FD_READ:  # most are
                 return self.on_receive(message.error)  # type: ignore[func-returns-value]

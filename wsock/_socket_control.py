@@ -109,6 +109,15 @@ class SocketControl:
         return self._endpoint.unsent  # type: ignore[no-any-return]
 
     @property
+    def has_send_room(self) -> bool:
+        """Whether earlier sends leave room for another one; the system is not asked."""
+        return bool(self._endpoint.unsent <= self._endpoint.send_limit)
+
+    def owe_send_room(self) -> None:
+        """Have FD_WRITE told when there is room again, as a send that was refused does."""
+        self._endpoint.owe_room()
+
+    @property
     def handle(self) -> int:
         """The SOCKET number in this Trio run: a multiple of 4, given at first use, never reused."""
         return _handles.handle_of(self)
@@ -271,6 +280,9 @@ class SocketControl:
         Returns:
           One row per event; see ``NotificationState``.
         """
+        return self._states(self._endpoint)
+
+    def _states(self, record: afd.Notifier) -> list[NotificationState]:
         return [
             NotificationState(
                 FD(bit),
@@ -278,9 +290,9 @@ class SocketControl:
                 condition,
                 state,
                 afd.RE_ENABLED_BY[bit],
-                _hints.last_reported(self._endpoint, bit),
+                _hints.last_reported(record, bit),
             )
-            for bit, selected, condition, state in self._endpoint.notification_states()
+            for bit, selected, condition, state in record.notification_states()
         ]
 
     # The end

@@ -173,8 +173,7 @@ class DatagramEndpoint(Endpoint):
         try:
             return self.address.send_datagram(data, remote, flags)
         except BlockingIOError:
-            self.armed |= FD_WRITE
-            self.record &= ~FD_WRITE
+            self.owe_room()
             raise errors.WSAEWOULDBLOCK("sendto", self.state) from None
         except (OSError, StatusError) as error:
             raise self.failure("sendto", error) from None

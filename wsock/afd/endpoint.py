@@ -407,6 +407,11 @@ class Endpoint(Notifier):
         """FD_WRITE's condition at a selection: connected (or a datagram socket) with room."""
         return False
 
+    def owe_room(self) -> None:
+        """A send was refused for lack of room: FD_WRITE is owed from now on."""
+        self.armed |= FD_WRITE
+        self.record &= ~FD_WRITE
+
     def has_urgent(self) -> bool:
         """FD_OOB's condition."""
         return False

@@ -76,7 +76,7 @@ class SendingEndpoint(ReceivingEndpoint):
                 return self._queue(data)
         self.check_sendable()
         if self.unsent + len(data) > max_unsent:
-            self._refused()
+            self.owe_room()
             raise errors.WSAENOBUFS(
                 "send_all_nowait", self.state, f"{self.unsent} bytes unsent, {len(data)} more"
             )
@@ -114,20 +114,15 @@ class SendingEndpoint(ReceivingEndpoint):
         if not length:  # nothing needs no room
             return
         if self.unsent > self.send_limit or (flags & std.MSG_OOB and self.unsent):
-            self._refused()
+            self.owe_room()
             self.asked_in_vain()
             raise errors.WSAEWOULDBLOCK("send", self.state)
 
     def _send_failed(self, error: OSError) -> errors.WSAError:
         if isinstance(error, BlockingIOError):
-            self._refused()
+            self.owe_room()
             return errors.WSAEWOULDBLOCK("send", self.state)
         return self.broken("send", error)
-
-    def _refused(self) -> None:
-        """A send was refused for lack of room: FD_WRITE is owed from now on."""
-        self.armed |= FD_WRITE
-        self.record &= ~FD_WRITE
 
     # What conditions ask
 
