@@ -25,6 +25,7 @@ MODELS: Final = {
     "async_socket": "CAsyncSocket: override on_receive and its kin",
     "stream": "Trio's streams: serve_listeners does the rest",
     "tls": "Trio's SSLStream on top of them (try: openssl s_client)",
+    "async_tls": "CAsyncSocket with start_tls: TLS in the message model",
 }
 
 

@@ -20,7 +20,7 @@ import trio
 
 from examples.chat.__main__ import MAX_LINE
 from examples.chat.__main__ import serve as serve_chat
-from examples.echo import tls
+from examples.echo import async_tls, tls
 from examples.udp_time.__main__ import serve as serve_time
 from examples.udp_time.client import QUESTION, ask
 
@@ -49,7 +49,8 @@ class SavedContext:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.context, self.authority = tls.make_context(folder)
-        monkeypatch.setattr(tls, "make_context", lambda _: (self.context, self.authority))
+        for module in (tls, async_tls):
+            monkeypatch.setattr(module, "make_context", lambda _: (self.context, self.authority))
 
 
 @pytest.fixture
@@ -57,10 +58,18 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SavedContext:
     return SavedContext(tmp_path, monkeypatch)
 
 
-async def test_tls_echo_with_trios_own_client(saved: SavedContext) -> None:
+@pytest.fixture(params=[tls.serve, async_tls.serve], ids=["tls", "async_tls"])
+def serve_tls(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None]]:
+    """The TLS echo on Trio's streams, and the one on window messages."""
+    return request.param
+
+
+async def test_tls_echo_with_trios_own_client(
+    saved: SavedContext, serve_tls: Callable[..., Awaitable[None]]
+) -> None:
     """The certificate is checked, the bytes come back, both sides say close_notify."""
     context = ssl.create_default_context(cafile=saved.authority)
-    async with running(tls.serve) as port:
+    async with running(serve_tls) as port:
         stream = await trio.open_ssl_over_tcp_stream(
             "127.0.0.1", port, ssl_context=context, https_compatible=False
         )
@@ -73,30 +82,44 @@ async def test_tls_echo_with_trios_own_client(saved: SavedContext) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-async def test_tls_echo_with_openssl_s_client(saved: SavedContext) -> None:
-    """It verifies, gets its bytes back, and ends."""
-    async with running(tls.serve) as port:
+async def test_tls_echo_with_openssl_s_client(
+    saved: SavedContext, serve_tls: Callable[..., Awaitable[None]]
+) -> None:
+    """It verifies, gets its bytes back, also under new keys, and ends."""
+    async with running(serve_tls) as port:
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}"]
         command += ["-CAfile", str(saved.authority), "-verify_return_error", "-brief"]
         process = await trio.lowlevel.open_process(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        await process.stdin.send_all(b"hello, TLS\n")
-        assert await process.stdout.receive_some() == b"hello, TLS\n"
+        assert process.stderr is not None
+        for _ in range(3):
+            await process.stdin.send_all(b"hello, TLS\n")
+            assert await process.stdout.receive_some() == b"hello, TLS\n"
+            # A line with K has it change its keys, and ask the server to change its own.
+            await process.stdin.send_all(b"K\n")
+            said = b""
+            while b"KEYUPDATE" not in said:
+                piece = await process.stderr.receive_some()
+                assert piece, said
+                said += piece
         await process.stdin.aclose()
         assert await process.wait() == 0
         await process.stdout.aclose()
+        await process.stderr.aclose()
 
 
-async def test_tls_echo_survives_who_does_not_speak_tls(saved: SavedContext) -> None:
+async def test_tls_echo_survives_who_does_not_speak_tls(
+    saved: SavedContext, serve_tls: Callable[..., Awaitable[None]]
+) -> None:
     """Garbage, an end in mid-handshake, and a reset; then a proper client."""
     context = ssl.create_default_context(cafile=saved.authority)
-    async with running(tls.serve) as port:
+    async with running(serve_tls) as port:
         for data in (b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01", b""):
             rude = await trio.open_tcp_stream("127.0.0.1", port)
             await rude.send_all(data)
