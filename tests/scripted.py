@@ -302,8 +302,9 @@ class ScriptedFile:
     def finish_release(self, timeout: float | None) -> None:
         """The release is under way already."""
 
-    def drop_rest(self) -> None:
+    def drop_rest(self) -> int:
         """Nothing is kept here: what was sent is on the wire."""
+        return 0
 
     def abandon(self) -> None:
         if self in self.provider.files:

@@ -347,7 +347,8 @@ class Socket(SocketControl):
           ``len(data)`` in bytes.
 
         Raises:
-          WSAEINTR: the socket was closed meanwhile; what had not gone out is dropped.
+          WSAEINTR: the socket was closed meanwhile; what had not gone out is dropped, unless
+          ``send_all_nowait`` had queued more behind it: then all of it still goes out.
           WSAETIMEDOUT: SO_SNDTIMEO is over. trio.BusyResourceError: another task sends.
           Else as ``send_nowait``, without WSAEWOULDBLOCK.
         """

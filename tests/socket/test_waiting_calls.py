@@ -212,6 +212,56 @@ async def test_close_wakes_who_waits(pair: Pair) -> None:
         pair.near.close()
 
 
+async def receive_all(sock: wsock.Socket) -> bytes:
+    data = b""
+    with trio.fail_after(20):
+        while piece := await sock.recv(1 << 20):
+            data += piece
+    return data
+
+
+async def test_close_drops_what_a_waiting_send_had_left(pair: Pair) -> None:
+    """close() while a send waits: WSAEINTR, and what had not gone out of it is dropped (B6)."""
+    data = bytes(range(256)) * 40_000  # more than loopback takes at once
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_eintr, lambda: pair.near.send(data))
+        await blocked()
+        assert pair.near.unsent
+        pair.near.close()
+    got = await receive_all(pair.far)
+    assert got == data[: len(got)]
+    assert len(got) < len(data)
+
+
+async def test_close_keeps_what_another_task_queued_behind_a_waiting_send(pair: Pair) -> None:
+    """Accepted by send_all_nowait is delivered, behind all of the send: a stream has no holes."""
+    data = bytes(range(256)) * 40_000
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_eintr, lambda: pair.near.send(data))
+        await blocked()
+        pair.near.max_unsent = 1 << 30
+        pair.near.send_all_nowait(b"queued behind")
+        pair.near.close()
+    assert await receive_all(pair.far) == data + b"queued behind"
+
+
+async def test_close_keeps_what_was_queued_when_the_send_itself_is_out(pair: Pair) -> None:
+    """The send waits on, since something was queued behind it; close drops nothing of that."""
+    data = bytes(range(256)) * 40_000
+    more = b"m" * 20_000_000  # it cannot go out all at once
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_eintr, lambda: pair.near.send(data))
+        await blocked()
+        pair.near.max_unsent = 1 << 30
+        pair.near.send_all_nowait(more)
+        got = 0
+        while pair.near.unsent > len(more):
+            got += len(await pair.far.recv(65536))
+            pair.near.stack.turn()
+        pair.near.close()
+    assert got + len(await receive_all(pair.far)) == len(data) + len(more)
+
+
 async def test_close_wakes_accept_connect_and_recvfrom(world: World) -> None:
     """Closing wakes accept, connect and recvfrom with WSAEINTR."""
     listener, datagram = world.listener(backlog=1), world.bound_datagram()

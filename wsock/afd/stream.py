@@ -399,8 +399,7 @@ class StreamEndpoint(SendingEndpoint):
 
     def interrupt_send(self) -> None:
         """A task that waits for its send to go out is sent away by close: drop its part (B6)."""
-        self.file.drop_rest()
-        self.unsent = 0
+        self.unsent -= self.file.drop_rest()
 
     def close(self, *, abort: bool = False) -> None:
         """closesocket: end the connection and give its objects back (R8, R10). Never waits.

@@ -72,6 +72,7 @@ class KernelStream(KernelFile):
         "connect_failed",
         "failed_with",
         "phase",
+        "queued",
         "release_seen",
         "shut_pending",
         "urgent",
@@ -90,6 +91,8 @@ class KernelStream(KernelFile):
         #: A write was refused or cut short: an OUT edge is owed to us.
         self.blocked = False
         self._rest: deque[tuple[memoryview, int]] | None = None
+        #: Something of the rest was queued, also behind a send that a task waits for.
+        self.queued = False
         self._wake_at: _timers.Timer | None = None
         self._limit: _timers.Timer | None = None
         self.shut_pending = False
@@ -334,6 +337,7 @@ class KernelStream(KernelFile):
     def queue(self, data: BytesLike) -> int:
         """Keep all of ``data`` behind what is kept already."""
         self._keep(data, 0)
+        self.queued = True
         return 0
 
     def has_room(self) -> bool:
@@ -382,7 +386,7 @@ class KernelStream(KernelFile):
             moved += count
             self._consume(rest, count, ended)
         if not rest:
-            self._rest = None
+            self._rest, self.queued = None, False
         self._tell_progress(moved, ended)
 
     def _send_pieces(self, rest: deque[tuple[memoryview, int]]) -> int:
@@ -467,9 +471,19 @@ class KernelStream(KernelFile):
         else:
             self._end_later(timeout)
 
-    def drop_rest(self) -> None:
-        """Forget what is kept: the send that it belongs to was interrupted."""
+    def drop_rest(self) -> int:
+        """Forget what is kept: the send that it belongs to was interrupted; how much it was.
+
+        Where another send was queued behind it, all goes out: that one was accepted, and a stream
+        with a hole would be worse than a send that was told WSAEINTR and arrives.
+        """
+        if self._rest is None or self.queued:
+            return 0
+        dropped = self.rest_length()
+        for _, total in self._rest:
+            self.connection.complete_send(total, Status.CANCELLED)
         self._rest = None
+        return dropped
 
     def _end_later(self, timeout: float | None) -> None:
         self.phase = ENDING

@@ -139,8 +139,11 @@ class TransportFile(Protocol):
     def finish_release(self, timeout: float | None) -> None:
         """Nobody will use the file again, and its release was asked for before: end by itself."""
 
-    def drop_rest(self) -> None:
-        """Forget the bytes of pending sends that have not gone out."""
+    def drop_rest(self) -> int:
+        """Forget the pending send that was interrupted, unless that would leave a hole.
+
+        Returns how many of its bytes will not go out.
+        """
 
     def register(self) -> None:
         """Report readiness from now on, if that was not possible earlier (no Trio run yet)."""

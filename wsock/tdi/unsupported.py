@@ -92,8 +92,9 @@ class UnsupportedRequests:
     def finish_release(self, timeout: float | None) -> None:
         """Nothing was released."""
 
-    def drop_rest(self) -> None:
+    def drop_rest(self) -> int:
         """Nothing is kept."""
+        return 0
 
     def register(self) -> None:
         """Everything is reported anyway."""

@@ -209,8 +209,9 @@ class VirtualStream(UnsupportedRequests):
         """Behind what is pending, as every send is."""
         return self.transmit(data, 0)
 
-    def drop_rest(self) -> None:
+    def drop_rest(self) -> int:
         """What TCP has taken it sends: a stream with a hole would be worse."""
+        return 0
 
     # Receiving
 
