@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import socket as std
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 import trio
+import trio.testing
 
 import wsock
 from tests.providers import WM_SOCKET, World, drain, events_in, fill, messages
-from wsock import FD_ACCEPT, FD_CLOSE, FD_READ, FD_WRITE
+from wsock import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_READ, FD_WRITE
 
 if TYPE_CHECKING:
     import pathlib
@@ -86,6 +87,103 @@ async def test_unix(world: World, window: wsock.Window, tmp_path: pathlib.Path) 
     missing = world.socket(std.AF_UNIX)
     with pytest.raises(wsock.WSAError):
         await missing.connect(str(tmp_path / "nobody"))
+
+
+class Crowded:
+    """An AF_UNIX listener whose queue is full."""
+
+    def __init__(self, world: World, path: str) -> None:
+        self.world = world
+        self.listener = std.socket(std.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(0)
+        self.first = std.socket(std.AF_UNIX)
+        self.first.connect(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.first.close()
+        self.listener.close()
+
+
+async def test_unix_connect_waits_for_room_in_the_queue(
+    world: World, tmp_path: pathlib.Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A full queue is no error of connect: it waits until the listener accepts somebody."""
+    path = str(tmp_path / "socket")
+    client = world.socket(std.AF_UNIX)
+    with Crowded(world, path) as crowded:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.connect, path)
+            await trio.sleep(10)  # of the mock clock: many tries
+            assert client.state == "CONNECTING"
+            crowded.listener.accept()[0].close()
+        assert client.state == "CONNECTED"
+        peer, _ = crowded.listener.accept()
+        with peer:
+            peer.send(b"abc")
+            assert await client.recv(9) == b"abc"
+            await client.send(b"def")
+            assert peer.recv(9) == b"def"
+        assert await client.recv(9) == b""
+
+
+async def test_unix_connect_under_way_is_notified(
+    world: World, window: wsock.Window, tmp_path: pathlib.Path
+) -> None:
+    """connect_ex says WSAEWOULDBLOCK, and FD_CONNECT and FD_WRITE follow, as with TCP."""
+    path = str(tmp_path / "socket")
+    client = world.socket(std.AF_UNIX)
+    with Crowded(world, path) as crowded:
+        client.async_select(window, WM_SOCKET, FD_CONNECT | FD_WRITE)
+        assert client.connect_ex(path) == wsock.WSAEWOULDBLOCK.winerror
+        assert client.connect_ex(path) == wsock.WSAEALREADY.winerror
+        crowded.listener.accept()[0].close()
+        assert await messages(window, 2) == [(FD_CONNECT, 0), (FD_WRITE, 0)]
+
+
+async def test_unix_connect_whose_listener_goes_is_refused(
+    world: World, tmp_path: pathlib.Path
+) -> None:
+    """While it waits for room the listener closes: WSAECONNREFUSED."""
+    path = str(tmp_path / "socket")
+    client = world.socket(std.AF_UNIX)
+    with Crowded(world, path) as crowded:
+        assert client.connect_ex(path) == wsock.WSAEWOULDBLOCK.winerror
+        crowded.listener.close()
+        with pytest.raises(wsock.WSAECONNREFUSED):
+            await client.wait_connected()
+
+
+async def test_unix_connect_cancelled_or_closed_while_it_waits(
+    world: World, tmp_path: pathlib.Path
+) -> None:
+    """Cancelled, the socket is closed; closed by another task, WSAEINTR. Nothing is tried again."""
+    path = str(tmp_path / "socket")
+    with Crowded(world, path) as crowded:
+        cancelled, closed = world.socket(std.AF_UNIX), world.socket(std.AF_UNIX)
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancelled.connect, path)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        assert cancelled.closed
+
+        async def expect_interruption() -> None:
+            with pytest.raises(wsock.WSAEINTR):
+                await closed.connect(path)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_interruption)
+            await trio.testing.wait_all_tasks_blocked()
+            closed.close()
+        crowded.listener.accept()[0].close()
+        crowded.listener.setblocking(False)
+        await trio.sleep(0.1)  # twice the longest pause between tries
+        with pytest.raises(BlockingIOError):
+            crowded.listener.accept()
 
 
 async def test_adopted_pair(world: World, window: wsock.Window) -> None:

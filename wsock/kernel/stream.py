@@ -17,29 +17,23 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket as std
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import _timers
-from ..tdi import DisconnectFlags, Status, StatusError, addresses, status_from_errno
-from . import bindings
+from ..tdi import DisconnectFlags, Status, status_from_errno
 from .bits import ERR, HUP, IN, OUT, PRI, RDHUP
-from .files import NOSIGNAL, KernelFile, ioctl, system_errors
+from .connecting import CONNECTING, MOVING, ConnectingFile
+from .files import NOSIGNAL, ioctl, system_errors
 
 if TYPE_CHECKING:
     from ..tdi import BytesLike
+    from .files import KernelFile
     from .provider import KernelProvider
 
 __all__ = ["KernelStream"]
-
-#: Where a stream file is in its life; anything but MOVING keeps readiness off the fast path.
-MOVING: Final = 0
-CONNECTING: Final = 1
-ENDING: Final = 2  # closed above, the rest goes out
-DEAF: Final = 3  # receiving is shut down: what still comes resets the connection
 
 # What is known of the peer's FIN (``release_seen``; 0: nothing).
 SEEN: Final = 1
@@ -50,9 +44,9 @@ _USUAL: Final = ~_DATA
 _CONNECT_ENDED: Final = OUT | ERR | HUP
 _ENDS: Final = RDHUP | HUP
 
-_REUSEPORT: Final[int | None] = getattr(std, "SO_REUSEPORT", None)
-_AF_UNIX: Final[int | None] = getattr(std, "AF_UNIX", None)
-_POSIX: Final = os.name == "posix"
+# Where the file is in its life, beyond what connecting knows.
+ENDING: Final = 2  # closed above, the rest goes out
+DEAF: Final = 3  # receiving is shut down: what still comes resets the connection
 
 _SIOCATMARK: Final = 0x8905  # of Linux; the standard library has no name for it
 _DISCARD_BYTES: Final = 262144
@@ -60,7 +54,7 @@ _GATHER: Final = 64  # pieces in one system call
 _VECTORED: Final = hasattr(std.SocketType, "sendmsg")  # not on Windows
 
 
-class KernelStream(KernelFile):
+class KernelStream(ConnectingFile):
     """One TCP socket of the machine."""
 
     __slots__ = (
@@ -68,10 +62,7 @@ class KernelStream(KernelFile):
         "_rest",
         "_wake_at",
         "blocked",
-        "bound",
-        "connect_failed",
         "failed_with",
-        "phase",
         "queued",
         "release_seen",
         "shut_pending",
@@ -87,7 +78,6 @@ class KernelStream(KernelFile):
         fileno: int | None = None,
     ) -> None:
         super().__init__(provider, family, type, proto, fileno)
-        self.phase = MOVING
         #: A write was refused or cut short: an OUT edge is owed to us.
         self.blocked = False
         self._rest: deque[tuple[memoryview, int]] | None = None
@@ -98,105 +88,8 @@ class KernelStream(KernelFile):
         self.shut_pending = False
         self.release_seen = 0
         self.urgent = False
-        self.connect_failed = False
         #: What a look of the fallback engine learnt: asking the kernel clears its error.
         self.failed_with = 0
-        #: Family, host and port in the table of bindings, while this file holds them.
-        self.bound: tuple[int, bytes, int] | None = None
-
-    # Address
-
-    def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
-        """Bind; an address that nobody asked for is left to the kernel's connect."""
-        if implicit or self.family == _AF_UNIX:
-            if not implicit:
-                with system_errors():
-                    self.bind(addresses.unpack(self.family, local))
-            return local
-        port = addresses.port_of(self.family, local)
-        host = local[: 4 if self.family == std.AF_INET else 16]
-        if _POSIX and port:
-            bindings.claim(id(self), self.family, host, port, reuse=reuse, exclusive=exclusive)
-            self.bound = (self.family, host, port)
-        try:
-            with system_errors():
-                if _POSIX and port:
-                    self.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
-                if _POSIX and reuse and _REUSEPORT is not None:
-                    self.set_option(std.SOL_SOCKET, _REUSEPORT, 1)  # recorded for _renew
-                self.bind(addresses.unpack(self.family, local))
-        except StatusError:
-            self._forget_binding()
-            raise
-        taken = self.local_address()
-        if _POSIX and not port:
-            port = addresses.port_of(self.family, taken)
-            bindings.claim(id(self), self.family, host, port, reuse=reuse, exclusive=exclusive)
-            self.bound = (self.family, host, port)
-            # Only now: asked before bind(0) the kernel might choose a port that another one holds.
-            # Without it TIME-WAIT would keep the port from the next socket, whatever that asks for.
-            with system_errors():
-                self.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
-        return taken
-
-    def _forget_binding(self) -> None:
-        bound, self.bound = self.bound, None
-        if bound is not None:
-            bindings.release(id(self), bound[0], bound[2])
-
-    # Connect
-
-    def start_connect(self, remote: bytes) -> None:
-        """Connect; the end is told by ``complete_connect``."""
-        if self.connect_failed and _POSIX:
-            self._renew()
-        number = self.connect_ex(addresses.unpack(self.family, remote))
-        if number == 0:
-            self.register()
-            self.connection.complete_connect(Status.SUCCESS)
-        elif number in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
-            self.phase = CONNECTING
-            self.register()
-            if self.reactor is not None:
-                self.reactor.want_write(self)
-        elif number == errno.EAGAIN:  # AF_UNIX: the listener's queue is full
-            raise StatusError(Status.DEVICE_NOT_READY)
-        else:
-            self.connect_failed = number not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-            raise StatusError(status_from_errno(number))
-
-    def _renew(self) -> None:
-        """Put a fresh socket behind the same descriptor (ruling B14).
-
-        After a failed connect Linux answers the next one with ECONNABORTED once and then loses a
-        port that bind(0) chose; number, port, options and this object stay.
-        """
-        self.unregister()
-        self.connect_failed = False
-        with system_errors(), std.socket(self.family, self.type, self.proto) as fresh:
-            for (level, option), value in (self.recorded or {}).items():
-                fresh.setsockopt(level, option, value)
-            if self.bound is not None:
-                local = self.getsockname()
-                fresh.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
-                # The old socket still holds the port: it must be gone before the new one binds.
-                os.dup2(fresh.fileno(), self.fileno(), inheritable=False)
-                self.bind(local)
-            else:
-                os.dup2(fresh.fileno(), self.fileno(), inheritable=False)
-        self.setblocking(False)
-
-    def _connect_ended(self, events: int) -> None:
-        number = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
-        self.phase = MOVING
-        if number:
-            self.unregister()
-            self.connect_failed = True
-            self.connection.complete_connect(status_from_errno(number))
-            return
-        self.connection.complete_connect(Status.SUCCESS)
-        if self.connection is not None and events & ~OUT:
-            self.ready(events & ~OUT)
 
     # Listen
 
