@@ -30,11 +30,11 @@ def test_two_hosts_face_each_other() -> None:
     """The one that connects is at the left, the wire in the middle, applications outside."""
     assert lanes(build(story())) == [
         ("client", "application"),
-        ("client", "endpoint"),
+        ("client", "endpoint buffers"),
         ("client", "TDI objects"),
         ("", "wire"),
         ("server", "TDI objects"),
-        ("server", "endpoint"),
+        ("server", "endpoint buffers"),
         ("server", "application"),
     ]
 
@@ -44,7 +44,7 @@ def test_a_chosen_host_alone() -> None:
     diagram = build(story(), hosts=["server"])
     assert [lane.role for lane in diagram.lanes] == [
         "application",
-        "endpoint",
+        "endpoint buffers",
         "TDI objects",
         "wire",
     ]
@@ -61,7 +61,7 @@ def test_more_than_two_hosts_need_a_choice() -> None:
 
 def test_lanes_without_arrows_are_left_out_unless_asked_for() -> None:
     """A trace without notifications has no queue lane; ``lanes`` may ask for it."""
-    roles = ["application", "queue or event", "endpoint"]
+    roles = ["application", "queue or event", "endpoint buffers"]
     diagram = build(story(), hosts=["client"], lanes=roles)
     assert [lane.role for lane in diagram.lanes] == roles
 

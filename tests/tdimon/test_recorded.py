@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from wsock import tdimon
 
+from .browser import DARK, LIGHT, browse, colours, needs_browser, number
+from .recording import PICTURE, RECORDED, TITLE, record
 from .story import SIDES, golden_text
 
-RECORDED = Path(__file__).parent / "story.jsonl"
-PICTURE = Path(__file__).parent.parent.parent / "docs" / "story.svg"
-TITLE = "The story of the source notes: what Winsock calls cause below"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 
 def without_contexts(text: str) -> list[str]:
@@ -38,7 +37,7 @@ def test_every_call_stands_before_what_it_caused() -> None:
     """
     rows = tdimon.load(RECORDED).rows("server", profile="calls")
     calls = [row.request for row in rows if row.object.startswith("socket")]
-    assert calls == ["bind", "listen", "accept", "recv", "recv", "closesocket", "closesocket"]
+    assert calls == ["bind", "listen", "accept", *["recv"] * 3, "closesocket", "closesocket"]
     margin = {row.request for row in rows if not row.request.startswith(" ")} - set(calls)
     assert margin == {
         *("TDI_DISCONNECT", "TDI_DISASSOCIATE_ADDRESS", "IRP_MJ_CLEANUP", "IRP_MJ_CLOSE"),
@@ -50,6 +49,32 @@ def test_every_call_stands_before_what_it_caused() -> None:
     }
 
 
+def test_the_recording_is_what_happens_today(tmp_path: Path) -> None:
+    """The network gives the same records every time, to the byte."""
+    record().save(tmp_path / "today.jsonl")
+    assert (tmp_path / "today.jsonl").read_text() == RECORDED.read_text()
+
+
+def test_messages_follow_what_they_tell() -> None:
+    """An arrival, the notification that it causes, and the message that is handed out."""
+    rows = tdimon.load(RECORDED).rows("server", profile="all")
+    told = [
+        row.request.strip()
+        for row in rows
+        if row.request in ("TDI_EVENT_RECEIVE", "TDI_RECEIVE", "TDI_EVENT_DISCONNECT", "TDI_ACCEPT")
+        or row.request.startswith("FD_")
+        or row.request == "DispatchMessage"
+    ]
+    assert told == [
+        *("TDI_ACCEPT", "FD_ACCEPT", "DispatchMessage"),
+        *("TDI_EVENT_RECEIVE", "FD_READ", "DispatchMessage"),
+        *("TDI_EVENT_RECEIVE", "FD_READ", "DispatchMessage"),
+        *("TDI_RECEIVE", "FD_READ", "DispatchMessage"),
+        *("TDI_EVENT_DISCONNECT", "FD_CLOSE", "DispatchMessage"),
+        "DispatchMessage",  # WM_TIMER
+    ]
+
+
 def test_figures() -> None:
     """All 3000 bytes arrive; the pool of two never had fewer than one free place."""
     found = tdimon.load(RECORDED).statistics()
@@ -58,7 +83,7 @@ def test_figures() -> None:
 
 
 def test_the_picture_in_the_documentation_is_the_one_that_is_drawn() -> None:
-    """docs/story.svg is ``wsock tdimon draw tests/tdimon/story.jsonl docs/story.svg``."""
+    """docs/story.svg is drawn of tests/tdimon/story.jsonl: ``python -m tests.tdimon.recording``."""
     trace = tdimon.load(RECORDED)
     drawn = trace.diagram().to_svg(TITLE)
     assert len(trace.diagram("client", selection="@data").steps) == 2
@@ -87,9 +112,9 @@ document.body.innerHTML = `texts=${boxes.length} outside=${outside.length} pairs
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="draws in a browser, and none is installed")
+@needs_browser
 @pytest.mark.parametrize(
-    ("scheme", "paper"), [("1", "rgb(255, 255, 255)"), ("0", "rgb(13, 17, 23)")]
+    ("scheme", "paper"), [(LIGHT, "rgb(255, 255, 255)"), (DARK, "rgb(13, 17, 23)")]
 )
 def test_the_picture_in_a_browser(tmp_path: Path, scheme: str, paper: str) -> None:
     """Light and dark: no text leaves the picture, and none covers another one."""
@@ -98,24 +123,33 @@ def test_the_picture_in_a_browser(tmp_path: Path, scheme: str, paper: str) -> No
         f"<!doctype html><meta charset=utf-8><body style='margin:0'>{PICTURE.read_text()}{SCRIPT}",
         encoding="utf-8",
     )
-    assert CHROMIUM is not None
-    output = subprocess.check_output(
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--blink-settings=preferredColorScheme={scheme}",
-            "--window-size=1600,1200",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        stderr=subprocess.DEVNULL,
-        text=True,
-        timeout=120,
-    )
-    found = re.search(r"texts=(\d+) outside=(\d+) pairs=(\d+) dark=(\w+) paper=([^<\n]+)", output)
-    assert found is not None
-    assert int(found[1]) > 200
-    assert (found[2], found[3], found[5]) == ("0", "0", paper)
+    said = browse(page, tmp_path, scheme, "--dump-dom")
+    assert number(said, "texts") > 150
+    assert number(said, "outside") == number(said, "pairs") == 0
+    assert f"paper={paper}" in said
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [
+        (LIGHT, [(255, 255, 255), (246, 248, 250), (130, 80, 223), (9, 105, 218)]),
+        (DARK, [(13, 17, 23), (21, 27, 35), (171, 125, 248), (68, 147, 248)]),
+    ],
+)
+def test_a_screenshot(tmp_path: Path, scheme: str, expected: list[tuple[int, int, int]]) -> None:
+    """The file alone, as a reader opens it: paper and bands, arrows of calls and of requests."""
+    found = colours(PICTURE, tmp_path, scheme)
+    paper, band, call, request = (found[one] for one in expected)
+    assert paper + band > 200_000  # of 336,000 pixels; the rest is ink, and the page around it
+    assert call > 200
+    assert request > 200
+
+
+@needs_browser
+def test_on_paper(tmp_path: Path) -> None:
+    """The picture prints, on as many pages as it needs, also for a reader who likes it dark."""
+    target = tmp_path / "story.pdf"
+    browse(PICTURE, tmp_path, DARK, "--no-pdf-header-footer", f"--print-to-pdf={target}")
+    pages = re.findall(rb"/Type\s*/Page\b", target.read_bytes())
+    assert 1 <= len(pages) <= 4

@@ -272,7 +272,7 @@ async def test_a_real_trace_can_be_drawn() -> None:
     diagram = build(trace.records())
     assert [lane.role for lane in diagram.lanes] == [
         "application",
-        "endpoint",
+        "endpoint buffers",
         "TDI objects",
         "wire",
     ]

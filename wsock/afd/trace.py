@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
-from ..tdi import Status, TraceRecord, trace_objects
+from ..tdi import Status, TraceRecord, emit_behind, trace_objects
 from .datagram import DatagramEndpoint
 from .stream import StreamEndpoint
 
@@ -92,24 +92,23 @@ def _called(
 def _step(endpoint: Endpoint, plain: Callable[..., Any], trigger: Trigger) -> None:
     before = endpoint.state
     plain(endpoint, trigger)
-    tracer = endpoint.host.device.tracer
-    if tracer is not None:
+    if endpoint.host.device.tracer is not None:
         record = _record(endpoint, "state", trigger)
         record.extra = {"from": before, "to": endpoint.state}
-        tracer.emit(record)
+        emit_behind(endpoint.host.device, record)
 
 
 def _arrive(endpoint: Endpoint, plain: Callable[..., Any], bit: int, code: int) -> None:
     owed = endpoint.armed & bit
     plain(endpoint, bit, code)
-    tracer = endpoint.host.device.tracer
-    if tracer is not None and owed and not endpoint.armed & bit and endpoint.mask & bit:
+    device = endpoint.host.device
+    if device.tracer is not None and owed and not endpoint.armed & bit and endpoint.mask & bit:
         record = _record(endpoint, "fd", "FD")
         record.flags = bit
         record.extra = {"code": code}
         if endpoint.target is not None and endpoint.target.kind == "message":
             record.extra["message"] = endpoint.message
-        tracer.emit(record)
+        emit_behind(device, record)
 
 
 class TracedStreamEndpoint(StreamEndpoint):

@@ -35,6 +35,7 @@ from .trace import (
     TraceRecord,
     attach,
     detach,
+    emit_behind,
     trace_objects,
 )
 from .unsupported import UnsupportedRequests
@@ -63,6 +64,7 @@ __all__ = [
     "addresses",
     "attach",
     "detach",
+    "emit_behind",
     "status_from_errno",
     "trace_objects",
 ]

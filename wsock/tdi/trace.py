@@ -8,7 +8,8 @@
 #         (same layout), detaching swaps it back (ruling A5). So no slots here, and nobody may
 #         keep a bound method of a swappable object.
 # Rule 2: a row is written on completion with the final status; an event's row when its handler
-#         has returned (NOTES R12). PENDING is never written.
+#         has returned (NOTES R12), and before the notifications that come of it. PENDING is never
+#         written.
 # Rule 3: a tracer looks and never takes. A receive indication on a kernel socket asks how many
 #         bytes wait and leaves them there.
 # Rule 4: detaching may happen in another thread, in the middle of a method here, and then self is a
@@ -30,6 +31,7 @@ from .status import DisconnectFlags, EventKind, ReceiveFlags, SendFlags, Status,
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from .device import Device
     from .provider import BytesLike, TransportFile
@@ -41,6 +43,7 @@ __all__ = [
     "Tracer",
     "attach",
     "detach",
+    "emit_behind",
     "trace_objects",
 ]
 
@@ -144,6 +147,52 @@ def _emit(device: Device, record: TraceRecord) -> None:
         tracer.emit(record)
 
 
+#: Rows that wait for the row of the event in whose handler they were written, by device.
+_held: Final[dict[Device, list[TraceRecord]]] = {}
+
+
+def emit_behind(device: Device, record: TraceRecord) -> None:
+    """Write a notification or a state: behind the row of the event that brought it, if any did."""
+    held = _held.get(device)
+    if held is not None:
+        held.append(record)
+    else:
+        _emit(device, record)
+
+
+class _Handling:
+    """The time in which the handler of an event runs; its ``record`` is written at the end.
+
+    Rows of tdi that the handler causes come before it, notifications and states behind it.
+    """
+
+    __slots__ = ("_began_ns", "_device", "_mine", "_outer", "record")
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._mine: list[TraceRecord] = []
+        self.record: TraceRecord | None = None
+
+    def __enter__(self) -> Self:
+        self._outer = _held.get(self._device)
+        _held[self._device] = self._mine
+        self._began_ns = self._device.provider.clock()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._outer is None:
+            del _held[self._device]
+        else:
+            _held[self._device] = self._outer
+        record = self.record
+        if record is not None:
+            record.duration_ns = max(self._device.provider.clock() - self._began_ns, 0)
+            record.time_ns = self._began_ns
+            _emit(self._device, record)
+        for waiting in self._mine:
+            emit_behind(self._device, waiting)
+
+
 def _address_row(
     address: AddressObject, request: str, status: Status = Status.SUCCESS
 ) -> TraceRecord:
@@ -219,10 +268,10 @@ class TracedAddressObject(AddressObject):
     def event_connect(
         self, remote: bytes, file: TransportFile
     ) -> tuple[Status, ConnectionObject | None]:
-        status, connection = AddressObject.event_connect(self, remote, file)
-        record = _address_row(self, "TDI_EVENT_CONNECT", status)
-        record.remote = remote
-        _emit(self.device, record)
+        with _Handling(self.device) as handling:
+            status, connection = AddressObject.event_connect(self, remote, file)
+            record = handling.record = _address_row(self, "TDI_EVENT_CONNECT", status)
+            record.remote = remote
         return status, connection
 
     def event_disconnect(self, connection: ConnectionObject, flags: int, reason: Status) -> Status:
@@ -232,19 +281,19 @@ class TracedAddressObject(AddressObject):
         return AddressObject.event_disconnect(self, connection, flags, reason)
 
     def event_error(self, status: Status) -> Status:
-        answer = AddressObject.event_error(self, status)
-        _emit(self.device, _address_row(self, "TDI_EVENT_ERROR", status))
-        return answer
+        with _Handling(self.device) as handling:
+            handling.record = _address_row(self, "TDI_EVENT_ERROR", status)
+            return AddressObject.event_error(self, status)
 
     def event_receive_datagram(
         self, remote: bytes, available: int, data: BytesLike | None
     ) -> Status:
-        status = AddressObject.event_receive_datagram(self, remote, available, data)
-        record = _address_row(self, "TDI_EVENT_RECEIVE_DATAGRAM", status)
-        record.remote = remote
-        # A kernel socket keeps the datagram and did not look how long it is.
-        record.length = self.file.available() if available < 0 else available
-        _emit(self.device, record)
+        with _Handling(self.device) as handling:
+            status = AddressObject.event_receive_datagram(self, remote, available, data)
+            record = handling.record = _address_row(self, "TDI_EVENT_RECEIVE_DATAGRAM", status)
+            record.remote = remote
+            # A kernel socket keeps the datagram and did not look how long it is.
+            record.length = self.file.available() if available < 0 else available
         return status
 
 
@@ -274,11 +323,11 @@ def _connection_row(
     return record
 
 
-def _sent_row(connection: ConnectionObject, length: int, status: Status, flags: int) -> None:
+def _sent_row(connection: ConnectionObject, length: int, status: Status, flags: int) -> TraceRecord:
     record = _connection_row(connection, "TDI_SEND", status)
     record.length = length
     record.flags = SendFlags.EXPEDITED if flags else 0
-    _emit(connection.device, record)
+    return record
 
 
 def _taken(connection: ConnectionObject, count: int) -> None:
@@ -356,18 +405,19 @@ class TracedConnectionObject(ConnectionObject):
         length = data.nbytes if isinstance(data, memoryview) else len(data)
         count = ConnectionObject.send(self, data, flags)
         if count == length and length:  # a send of nothing is no request
-            _sent_row(self, length, Status.SUCCESS, flags)
+            _emit(self.device, _sent_row(self, length, Status.SUCCESS, flags))
         return count
 
     def complete_send(self, length: int, status: Status, flags: int = 0) -> None:
-        ConnectionObject.complete_send(self, length, status, flags)
-        _sent_row(self, length, status, flags)
+        with _Handling(self.device) as handling:
+            ConnectionObject.complete_send(self, length, status, flags)
+            handling.record = _sent_row(self, length, status, flags)
 
     def complete_receive(self, status: Status, data: BytesLike) -> None:
-        ConnectionObject.complete_receive(self, status, data)
-        record = _connection_row(self, "TDI_RECEIVE", status)
-        record.length = len(data)
-        _emit(self.device, record)
+        with _Handling(self.device) as handling:
+            ConnectionObject.complete_receive(self, status, data)
+            record = handling.record = _connection_row(self, "TDI_RECEIVE", status)
+            record.length = len(data)
 
     def complete_disconnect(self, status: Status, flags: int) -> None:
         record = _connection_row(self, "TDI_DISCONNECT", status)
@@ -413,19 +463,19 @@ class TracedConnectionObject(ConnectionObject):
     def event_receive(
         self, flags: int, indicated: int, available: int, data: BytesLike
     ) -> tuple[Status, int, int]:
-        answer = ConnectionObject.event_receive(self, flags, indicated, available, data)
-        record = _connection_row(self, "TDI_EVENT_RECEIVE", answer[0])
-        record.length = indicated
-        record.flags = flags
-        _emit(self.device, record)
+        with _Handling(self.device) as handling:
+            answer = ConnectionObject.event_receive(self, flags, indicated, available, data)
+            record = handling.record = _connection_row(self, "TDI_EVENT_RECEIVE", answer[0])
+            record.length = indicated
+            record.flags = flags
         return answer
 
     def event_receive_expedited(self, flags: int, data: BytesLike) -> Status:
-        status = ConnectionObject.event_receive_expedited(self, flags, data)
-        record = _connection_row(self, "TDI_EVENT_RECEIVE_EXPEDITED", status)
-        record.length = len(data)
-        record.flags = flags
-        _emit(self.device, record)
+        with _Handling(self.device) as handling:
+            status = ConnectionObject.event_receive_expedited(self, flags, data)
+            record = handling.record = _connection_row(self, "TDI_EVENT_RECEIVE_EXPEDITED", status)
+            record.length = len(data)
+            record.flags = flags
         return status
 
 

@@ -110,9 +110,15 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+_unfold = click.option(
+    "--unfold", is_flag=True, help="Each place of a listening socket's pool in rows of its own."
+)
+
+
 @tdimon.command(context_settings={"allow_interspersed_args": False})
 @click.option("-m", "--module", is_flag=True, help="PROGRAM is a module, as for python -m.")
 @_selecting
+@_unfold
 @click.option("-s", "--save", "saves", multiple=True, metavar="FILE",
               help="Save the trace when the program has ended: .jsonl, .tsv or .txt.")  # fmt: skip
 @click.option("-d", "--diagram", "diagrams", multiple=True, metavar="FILE",
@@ -139,6 +145,7 @@ def run(
     module: bool,
     selection: Selection,
     profile: str,
+    unfold: bool,
     saves: tuple[str, ...],
     diagrams: tuple[str, ...],
     output: str | None,
@@ -164,12 +171,14 @@ def run(
         with watch(capacity=capacity, payload_bytes=payload) as trace:
             if not quiet:
                 view = Screen if live and file is None else Stream
-                shown = view(trace, selection, profile, file, with_hosts=bool(hosts))
+                shown = view(
+                    trace, selection, profile, file, with_hosts=bool(hosts), folding=not unfold
+                )
                 stack.enter_context(shown)
             code = start()
     _save(trace, saves)
     for name in diagrams:
-        _draw(_chosen(trace, selection, profile), name)
+        _draw(_chosen(trace, selection, profile), name, collapse=not unfold)
     if stats:
         _print_statistics(trace, trace.records())
     if trace.lost:
@@ -245,11 +254,17 @@ def _run(program: str, arguments: tuple[str, ...], *, module: bool) -> int:
 @tdimon.command()
 @click.argument("path")
 @_selecting
+@_unfold
 @click.option("-s", "--save", "saves", multiple=True, metavar="FILE",
               help="Save the trace at the end: .jsonl, .tsv or .txt.")  # fmt: skip
 @click.option("--live", is_flag=True, help="A live table: space pauses, arrows scroll, / filters.")
 def attach(
-    path: str, selection: Selection, profile: str, saves: tuple[str, ...], live: bool
+    path: str,
+    selection: Selection,
+    profile: str,
+    unfold: bool,
+    saves: tuple[str, ...],
+    live: bool,
 ) -> None:
     """Watch a running program through the Unix socket PATH, until it ends or Ctrl-C.
 
@@ -260,7 +275,8 @@ def attach(
     try:
         records = follow(path)
         click.echo(f"watching the program behind {path}; Ctrl-C ends it", err=True)
-        with contextlib.suppress(KeyboardInterrupt), view(trace, selection, profile):
+        shown = view(trace, selection, profile, folding=not unfold)
+        with contextlib.suppress(KeyboardInterrupt), shown:
             for record in records:
                 trace.ring.refill([record])
     except (OSError, ValueError) as error:
@@ -288,18 +304,20 @@ def _loaded(name: str) -> Trace:
 @tdimon.command()
 @click.argument("file")
 @_selecting
+@_unfold
 @click.option("--host", help="Rows of this host alone.")
-def show(file: str, selection: Selection, profile: str, host: str | None) -> None:
+def show(file: str, selection: Selection, profile: str, unfold: bool, host: str | None) -> None:
     """Print the rows of a saved trace."""
     trace = _loaded(file)
     several = host is None and len(trace.hosts()) > 1
-    Stream(trace, selection, profile, host=host, with_hosts=several).refresh()
+    Stream(trace, selection, profile, host=host, with_hosts=several, folding=not unfold).refresh()
 
 
 @tdimon.command()
 @click.argument("file")
 @click.argument("picture", required=False)
 @_selecting
+@_unfold
 @click.option("--host", "hosts", multiple=True, help="Which host; at most two.")
 @click.option("--title", default="", help="A heading for the picture.")
 def draw(
@@ -307,15 +325,16 @@ def draw(
     picture: str | None,
     selection: Selection,
     profile: str,
+    unfold: bool,
     hosts: tuple[str, ...],
     title: str,
 ) -> None:
     """Draw a saved trace as a sequence diagram: PICTURE is .svg, .mmd or .txt; without it, text."""
     records = _chosen(_loaded(file), selection, profile)
     if picture is None:
-        click.echo(_diagram(records, ".txt", hosts, title), nl=False)
+        click.echo(_diagram(records, ".txt", hosts, title, collapse=not unfold), nl=False)
         return
-    _draw(records, picture, hosts, title)
+    _draw(records, picture, hosts, title, collapse=not unfold)
 
 
 def _chosen(trace: Trace, selection: Selection, profile: str) -> list[TraceRecord]:
@@ -326,9 +345,11 @@ def _chosen(trace: Trace, selection: Selection, profile: str) -> list[TraceRecor
     ]
 
 
-def _diagram(records: list[TraceRecord], suffix: str, hosts: tuple[str, ...], title: str) -> str:
+def _diagram(
+    records: list[TraceRecord], suffix: str, hosts: tuple[str, ...], title: str, *, collapse: bool
+) -> str:
     try:
-        diagram = build(records, hosts=hosts)
+        diagram = build(records, hosts=hosts, collapse=collapse)
     except ValueError as error:
         raise click.UsageError(f"{error} (with --host)") from error
     if suffix == ".svg":
@@ -337,9 +358,14 @@ def _diagram(records: list[TraceRecord], suffix: str, hosts: tuple[str, ...], ti
 
 
 def _draw(
-    records: list[TraceRecord], name: str, hosts: tuple[str, ...] = (), title: str = ""
+    records: list[TraceRecord],
+    name: str,
+    hosts: tuple[str, ...] = (),
+    title: str = "",
+    *,
+    collapse: bool,
 ) -> None:
-    text = _diagram(records, Path(name).suffix, hosts, title)
+    text = _diagram(records, Path(name).suffix, hosts, title, collapse=collapse)
     try:
         Path(name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:

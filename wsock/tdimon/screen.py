@@ -24,6 +24,7 @@ import rich.text
 from rich.markup import escape
 
 from wsock._filters import FilterSyntaxError
+from wsock.tdimon.folding import fold
 from wsock.tdimon.keyboard import Keyboard
 from wsock.tdimon.rows import Row, RowFeed
 from wsock.tdimon.selection import Selection
@@ -78,8 +79,10 @@ class _Follower(ABC):
         *,
         host: str | None = None,
         with_hosts: bool = False,
+        folding: bool = True,
     ) -> None:
         self._trace = trace
+        self._folding = folding and profile != "tdimon-2003"  # that one prints what was printed
         self._with_hosts = with_hosts
         self._selection = selection
         self._feed = RowFeed(profile, host=host)
@@ -119,10 +122,21 @@ class _Follower(ABC):
     def chosen(
         self, found: Iterable[tuple[TraceRecord | None, Row]]
     ) -> Iterator[tuple[TraceRecord | None, Row]]:
-        """Yield what the selection shows; gaps always."""
-        for record, row in found:
-            if record is None or self._selection.shows(record, row):
-                yield record, row
+        """Yield what the selection shows, the places of a pool folded; gaps always."""
+        shown = (
+            (record, row)
+            for record, row in found
+            if record is None or self._selection.shows(record, row)
+        )
+        return self.folded(shown)
+
+    def folded(
+        self, found: Iterable[tuple[TraceRecord | None, Row]]
+    ) -> Iterator[tuple[TraceRecord | None, Row]]:
+        """Yield the rows, those of the places of a pool as one with a count."""
+        return (
+            ((one.record, one.row) for one in fold(list(found))) if self._folding else iter(found)
+        )
 
 
 class Stream(_Follower):
@@ -232,8 +246,9 @@ class Screen(_Follower):
         file: IO[str] | None = None,
         *,
         with_hosts: bool = False,
+        folding: bool = True,
     ) -> None:
-        super().__init__(trace, selection, profile, file, with_hosts=with_hosts)
+        super().__init__(trace, selection, profile, file, with_hosts=with_hosts, folding=folding)
         self.table = LiveTable(selection, height=max(5, self._console.height // 2 - 4))
         self._keyboard = Keyboard()
         self._live = rich.live.Live(
@@ -262,7 +277,7 @@ class Screen(_Follower):
         for name in self._keyboard.pressed():
             self.table.key(name)
         if not self.table.paused:
-            for record, row in self._feed.feed_from(self._trace.ring):
+            for record, row in self.folded(self._feed.feed_from(self._trace.ring)):
                 self.table.add(record, row)
         self._live.refresh()
 

@@ -11,16 +11,18 @@
 # Rule 3: order is that of the rows, but for a request that ended late: it stands where it began,
 #         and says when it ended.
 # Rule 4: a run of the same request on the same object (bind sets five handlers) is one step with
-#         a count.
+#         a count, and so are the places of a pool (folding.py).
 """The lanes and steps of a sequence diagram."""
 
 from __future__ import annotations
 
 import textwrap
+from itertools import starmap
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsock.tdi.status import Status
 from wsock.tdimon import words
+from wsock.tdimon.folding import Folded, fold
 from wsock.tdimon.rows import Renderer, Row
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arrow", "Diagram", "Lane", "Step", "build"]
 
-ROLES: Final = ("application", "queue or event", "endpoint", "TDI objects")
+ROLES: Final = ("application", "queue or event", "endpoint buffers", "TDI objects")
 _APPLICATION, _QUEUE, _ENDPOINT, _TDI, _WIRE = range(5)
 
 #: Which lanes a row's arrows touch, in order; the first pair carries the row's own text.
@@ -148,19 +150,25 @@ def build(
     if len(names) > 2:
         raise ValueError(f"a diagram shows one or two hosts; choose of: {', '.join(names)}")
     shown = [record for record in records if record.host in names]
-    wanted = set(lanes) or _touched(shown)
+    asked = set(lanes)
+    wanted = {name: asked or _touched(shown, name) for name in names}
     places, order = _lanes(names, wanted)
     steps: list[Step] = []
     renderer = Renderer("all")
     last: TraceRecord | None = None
     rows = [renderer.row(record) for record in shown]  # before moving: names go by the order
-    for record, row, late_ns in _by_beginning(shown, rows):
-        if row is None:
-            continue
+    placed = [one for one in _by_beginning(shown, rows) if one[1] is not None]
+    late = {id(record): late_ns for record, _, late_ns in placed}
+    pairs = [(record, row) for record, row, _ in placed if row is not None]
+    for record, row, count in fold(pairs) if collapse else starmap(Folded, pairs):
+        assert record is not None
+        late_ns = late[id(record)]
         if collapse and last is not None and _same(last, record):
             steps[-1] = steps[-1]._replace(repeats=steps[-1].repeats + 1, detail=())
         else:
             step = _step(record, row, places)
+            if count > 1:
+                step = step._replace(repeats=count - 1, detail=(row.object,))
             if late_ns:
                 done = f"done {late_ns / 1e6:.3f} ms later"
                 step = step._replace(detail=(*step.detail, done), time_ns=step.time_ns - late_ns)
@@ -207,20 +215,21 @@ def _path(record: TraceRecord) -> tuple[tuple[int, int], ...]:
     return PATHS.get(record.request) or _BY_KIND[record.kind]
 
 
-def _touched(records: Sequence[TraceRecord]) -> set[str]:
-    used = {lane for record in records for pair in _path(record) for lane in pair}
+def _touched(records: Sequence[TraceRecord], host: str) -> set[str]:
+    own = [record for record in records if record.host == host]
+    used = {lane for record in own for pair in _path(record) for lane in pair}
     return {role for number, role in enumerate((*ROLES, "wire")) if number in used}
 
 
 def _lanes(
-    hosts: tuple[str, ...], wanted: set[str]
+    hosts: tuple[str, ...], wanted: dict[str, set[str]]
 ) -> tuple[dict[tuple[str, int], int], tuple[Lane, ...]]:
     """Number the lanes: the left host's down to the wire, then the right host's back up."""
     order: list[tuple[str, int]] = []
     for number, host in enumerate(hosts):
-        own = [(host, role) for role in range(4) if ROLES[role] in wanted]
+        own = [(host, role) for role in range(4) if ROLES[role] in wanted[host]]
         order += own[:: -1 if number else 1]
-        if number == 0 and "wire" in wanted:
+        if number == 0 and any("wire" in roles for roles in wanted.values()):
             order.append(("", _WIRE))
     places = {key: place for place, key in enumerate(order)}
     titles = tuple(Lane(host, "wire" if role == _WIRE else ROLES[role]) for host, role in order)
@@ -290,6 +299,12 @@ def _detail(record: TraceRecord, row: Row) -> tuple[str, ...]:
         return (*message, *failed)
     label = f"Connect {record.number}" if record.object_kind == "Connect" else record.object_kind
     detail = row.detail.replace("Flags: ", "")
+    held = (f"{record.rx_fill} bytes in the buffer",) if _brings_data(record) else ()
     if record.status != Status.SUCCESS:
-        return (label, row.result, *textwrap.wrap(detail, _DETAIL_WIDTH))
-    return tuple(textwrap.wrap(f"{label}: {detail}" if detail else label, _DETAIL_WIDTH))
+        return (label, row.result, *textwrap.wrap(detail, _DETAIL_WIDTH), *held)
+    return (*textwrap.wrap(f"{label}: {detail}" if detail else label, _DETAIL_WIDTH), *held)
+
+
+def _brings_data(record: TraceRecord) -> bool:
+    """Whether the row filled the receive buffer of its endpoint (a kernel keeps the bytes)."""
+    return record.rx_fill > 0 and record.request in ("TDI_EVENT_RECEIVE", "TDI_RECEIVE")

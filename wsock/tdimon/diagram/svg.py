@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
@@ -31,6 +32,7 @@ _MARGIN: Final = 20
 _TOP: Final = 96
 _LINE: Final = 13  # pixels a line of detail
 _MIN_GAP: Final = 116
+_HEAD_PAD: Final = 7  # beside the name of a lane
 
 _STYLE: Final = """
 svg { --paper:#ffffff; --ink:#1f2328; --faint:#59636e; --rail:#d1d9e0; --band:#f6f8fa;
@@ -60,7 +62,7 @@ svg { --paper:#ffffff; --ink:#1f2328; --faint:#59636e; --rail:#d1d9e0; --band:#f
 
 _LEGEND: Final = (
     ("call", "Winsock call"), ("request", "TDI request"), ("event", "TDI event"),
-    ("notice", "notification"), ("wire", "on the wire"), ("failed", "failed"),
+    ("notice", "notification, message"), ("wire", "on the wire"), ("failed", "failed"),
 )  # fmt: skip
 
 
@@ -83,8 +85,11 @@ def draw(diagram: Diagram, title: str = "") -> str:
     ]
     y = float(_TOP)
     start = diagram.steps[0].time_ns if diagram.steps else 0
+    shown = ""
     for step, tall in zip(diagram.steps, heights, strict=True):
-        parts += _step(step, columns, y, start, width)
+        moment = _time(step.time_ns - start)
+        parts += _step(step, columns, y, "" if moment == shown else moment, width)
+        shown = moment if step.arrows else shown
         y += tall
     parts += _legend(bottom + 26)
     parts.append("</svg>")
@@ -94,7 +99,8 @@ def draw(diagram: Diagram, title: str = "") -> str:
 def _columns(diagram: Diagram) -> list[float]:
     """Return the x of each lane: as far apart as the texts between two lanes need."""
     count = len(diagram.lanes)
-    gaps = [float(_MIN_GAP)] * max(count - 1, 0)
+    heads = [len(lane.role) * _CHAR / 2 + _HEAD_PAD for lane in diagram.lanes]
+    gaps = [max(_MIN_GAP, left + right + 6.0) for left, right in pairwise(heads)]
     wanted = []
     for step in diagram.steps:
         for arrow in step.arrows:
@@ -133,7 +139,7 @@ def _frame(diagram: Diagram, columns: list[float], bottom: float) -> Iterator[st
     for lane, x in zip(diagram.lanes, columns, strict=True):
         wire = "" if lane.host else " wirerail"
         yield f'<line class="rail{wire}" x1="{x}" y1="84" x2="{x}" y2="{bottom}"/>'
-        half = len(lane.role) * _CHAR / 2 + 7
+        half = len(lane.role) * _CHAR / 2 + _HEAD_PAD
         yield (
             f'<rect class="box" x="{x - half:.1f}" y="64" width="{2 * half:.1f}" height="22" '
             'rx="5"/>'
@@ -141,7 +147,7 @@ def _frame(diagram: Diagram, columns: list[float], bottom: float) -> Iterator[st
         yield f'<text class="mid" x="{x}" y="79">{_text(lane.role)}</text>'
 
 
-def _step(step: Step, columns: list[float], y: float, start: int, width: float) -> Iterator[str]:
+def _step(step: Step, columns: list[float], y: float, moment: str, width: float) -> Iterator[str]:
     row = ", ".join(cell for cell in step.row if cell)
     yield f"<g><title>{_text(f'{step.host}: {row}')}</title>"
     if step.kind == "call":
@@ -151,8 +157,8 @@ def _step(step: Step, columns: list[float], y: float, start: int, width: float) 
     if step.note is not None:
         yield from _note(columns[step.note[0]], y, step.note[1])
         y += 22
-    if step.arrows:
-        yield f'<text class="small" x="{_MARGIN}" y="{y + 23}">{_time(step.time_ns - start)}</text>'
+    if step.arrows and moment:  # a time stands where it changes
+        yield f'<text class="small" x="{_MARGIN}" y="{y + 23}">{moment}</text>'
     for arrow in step.arrows:
         yield from _arrow(arrow, step.label(arrow), columns, y + 20)
     if step.arrows:
@@ -196,6 +202,8 @@ def _legend(y: float) -> Iterator[str]:
 
 def _time(nanoseconds: int) -> str:
     """Return a time since the first step in the unit that fits."""
+    if nanoseconds == 0:
+        return "0"
     if nanoseconds >= 1_000_000_000:
         return f"{nanoseconds / 1e9:.3f} s"
     if nanoseconds >= 1_000_000:
