@@ -75,6 +75,8 @@ class ScriptedProvider:
 class ScriptedFile:
     """One socket of a scripted host."""
 
+    thread = 0
+
     def __init__(self, provider: ScriptedProvider, type: int) -> None:  # noqa: A002
         self.provider = provider
         self.wire = provider.wire

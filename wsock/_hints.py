@@ -2,11 +2,13 @@
 #
 #   socket           notifications()              asks here when an event was last reported
 # > hints            install(), last_reported     THIS FILE: notes reports, looks when all is quiet
-#   window, event    report, the waits            four of their methods are replaced by install
+#   window, event    report, the waits            some of their methods are replaced by install
+#   afd              recv, send                   and these, which then look at the thread, too
 #
 # How it works: ``install`` puts other functions in the place of Window.report, Event.report and the
 # two places where a window and a wait for events fall asleep. Nothing of this is in those classes,
-# so a program without hints pays nothing, neither a test nor a slot.
+# so a program without hints pays nothing, neither a test nor a slot. In the same way the one path
+# that does not look which thread calls (a recv or send on a connected stream) gets to look.
 #
 # Rule 1: a hint is due when an event that is selected was reported and taken, its re-enabling call
 #         was not made, and what it stands for is true: then nothing more is posted. Each report
@@ -28,6 +30,8 @@ from . import _timers, errors
 from ._event import Event, _Wait
 from ._window import MessageQueue, Window
 from .afd import RE_ENABLED_BY
+from .afd.receive import ReceivingEndpoint
+from .afd.transmit import SendingEndpoint
 from .constants import FD, FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
 
 if TYPE_CHECKING:
@@ -90,6 +94,10 @@ def install() -> None:
             (Event, "report", _report),
             (MessageQueue, "_sleep", _sleep),
             (_Wait, "suspend", _suspend),
+            (ReceivingEndpoint, "recv", _in_its_thread(ReceivingEndpoint, "recv")),
+            (ReceivingEndpoint, "recv_into", _in_its_thread(ReceivingEndpoint, "recv_into")),
+            (SendingEndpoint, "send", _in_its_thread(SendingEndpoint, "send")),
+            (SendingEndpoint, "send_more", _in_its_thread(SendingEndpoint, "send_more")),
         ):
             _originals[cls, name] = cls.__dict__[name]
             setattr(cls, name, replacement)
@@ -113,6 +121,16 @@ def _report(self: Window | Event, endpoint: Any, bit: int, code: int) -> None:  
         if bit & one:
             notes[one] = _Note(now)
     _originals[Window if isinstance(self, Window) else Event, "report"](self, endpoint, bit, code)
+
+
+def _in_its_thread(cls: type, name: str) -> Callable[..., Any]:
+    """The same call, which looks first in which thread it is: the fast path does not."""
+
+    def checked(self: Any, *arguments: Any) -> Any:  # noqa: ANN401
+        self.check_thread(name)
+        return _originals[cls, name](self, *arguments)
+
+    return checked
 
 
 async def _sleep(self: MessageQueue, filters: Any) -> None:  # noqa: ANN401

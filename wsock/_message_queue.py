@@ -361,6 +361,7 @@ class MessageQueue:
 
     def kill_timer(self, window: Window | None, identifier: Any) -> bool:
         """End a timer; False if there is none. A message not yet taken is gone, too."""
+        self.refuse_other_thread()
         return self._timers.kill(window, identifier)
 
     # Ending

@@ -306,13 +306,14 @@ class SocketControl:
         self._endpoint.shutdown(how)
 
     def close(self) -> None:
-        """closesocket: never waits, never fails; closing twice is fine.
+        """closesocket: never waits, never fails (but in a foreign thread); closing twice is fine.
 
         What was accepted by sends is still sent (SO_LINGER with seconds bounds that; with 0
         seconds the connection is reset). Who waits on this socket gets WSAEINTR.
         """
         endpoint = self._endpoint
         if not endpoint.attention & afd.RELEASED:
+            endpoint.check_thread("closesocket")
             if self._busy & SENDING_REST:
                 endpoint.interrupt_send()
             endpoint.close()
@@ -321,6 +322,7 @@ class SocketControl:
         """Close with a reset, as SO_LINGER with 0 seconds does: what is unsent is dropped."""
         endpoint = self._endpoint
         if not endpoint.attention & afd.RELEASED:
+            endpoint.check_thread("closesocket")
             endpoint.close(abort=True)
 
     def detach(self) -> int:

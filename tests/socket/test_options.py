@@ -6,21 +6,17 @@ import socket as std
 import struct
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 import wsock
-from tests.providers import Provider, World
 from wsock import SO_DONTLINGER, SO_EXCLUSIVEADDRUSE
 
+if TYPE_CHECKING:
+    from tests.providers import World
+
 SOCKET = std.SOL_SOCKET
-
-
-@pytest.fixture
-def world_free(provider: Provider) -> object:
-    world = World(provider)
-    yield world
-    world.close()
 
 
 @pytest.mark.parametrize("value", [0, 1, 5000, 65535, 65536, 100_000])

@@ -43,14 +43,6 @@ def test_socket_chooses(world_free: World) -> None:
     assert make(std.AF_INET, 0, std.IPPROTO_TCP).type == std.SOCK_STREAM
 
 
-@pytest.fixture
-def world_free(provider: object) -> object:
-    """A world for plain functions."""
-    world = World(provider)  # type: ignore[arg-type]
-    yield world
-    world.close()
-
-
 def test_bind(world_free: World) -> None:
     """S1-15, S2-5: bind needs an unbound socket and an address of this host."""
     sock = world_free.socket()

@@ -63,7 +63,7 @@ class system_errors:
 class KernelFile(UnsupportedRequests, std.SocketType):
     """A nonblocking socket of the machine, and where it belongs."""
 
-    __slots__ = ("address", "connection", "provider", "reactor", "recorded")
+    __slots__ = ("address", "connection", "provider", "reactor", "recorded", "thread")
 
     connection: Any
     provider: KernelProvider
@@ -82,6 +82,8 @@ class KernelFile(UnsupportedRequests, std.SocketType):
         self.address: AddressObject | None = None
         self.connection: ConnectionObject | None = None
         self.reactor: Reactor | None = None
+        #: Where the run is that this file is registered with; 0 while it is with none.
+        self.thread = 0
         #: Options that were set: a descriptor made anew gets them again (ruling B14).
         self.recorded: dict[tuple[int, int], int | bytes] | None = None
 
@@ -94,10 +96,12 @@ class KernelFile(UnsupportedRequests, std.SocketType):
             if reactor is not None:
                 reactor.add(self)
                 self.reactor = reactor
+                self.thread = reactor.thread
 
     def unregister(self) -> None:
         """Have the reactor let go; before the descriptor is closed or replaced."""
         reactor, self.reactor = self.reactor, None
+        self.thread = 0
         if reactor is not None:
             reactor.remove(self)
 
@@ -115,6 +119,7 @@ class KernelFile(UnsupportedRequests, std.SocketType):
     def run_over(self) -> None:
         """The Trio run has ended: nobody will move bytes any more."""
         self.reactor = None
+        self.thread = 0
         for client in self._clients():
             client.on_run_over()
 

@@ -30,6 +30,7 @@ import logging
 import os
 import select
 import weakref
+from threading import get_ident
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -55,6 +56,8 @@ class Reactor(Protocol):
     """What a file asks of the reactor of its run."""
 
     dead: bool
+    #: The thread of its run, as ``threading.get_ident`` has it.
+    thread: int
     token: trio.lowlevel.TrioToken
 
     def add(self, file: KernelFile) -> None:
@@ -86,6 +89,7 @@ class EpollReactor:
         self._epoll = select.epoll()
         self._table: dict[int, KernelFile] = {}
         self.dead = False
+        self.thread = get_ident()
         self.token = trio.lowlevel.current_trio_token()
 
     def add(self, file: KernelFile) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import select
+from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -64,6 +65,7 @@ class WaitsReactor:
         self._interest = trio.Event()
         self._urgent: set[_Watch] = set()
         self.dead = False
+        self.thread = get_ident()
         self.token = trio.lowlevel.current_trio_token()
 
     def add(self, file: KernelFile) -> None:

@@ -35,6 +35,10 @@ class TransportFile(Protocol):
     connection: ConnectionObject | None
     address: AddressObject | None
 
+    @property
+    def thread(self) -> int:
+        """The one thread that may use this file (``threading.get_ident``); 0: any may."""
+
     def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
         """Take a local address (packed; zero port and host: chosen). Return the one taken.
 

@@ -63,6 +63,8 @@ class NetworkBase:
         self.loopback_conditions = Conditions(mtu=65_535)
         #: How often programs were told "not now": so a driver finds out that they poll.
         self.polls = 0
+        #: The thread that moves this network, as ``threading.get_ident`` has it; 0 while none does.
+        self.thread = 0
         self._dirty: dict[Flushable, HostCore] = {}
 
     # What happens.

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -102,6 +103,7 @@ class Network(SansIoNetwork):
         if self._attached:
             raise RuntimeError("this network is attached already")
         self._attached = True
+        self.thread = get_ident()
         pump = _Pump(self)
         trio.lowlevel.spawn_system_task(pump.run, name="wsock virtual network")
         try:
@@ -112,6 +114,7 @@ class Network(SansIoNetwork):
             with trio.CancelScope(shield=True):
                 await pump.ended.wait()
             self._attached = False
+            self.thread = 0
         if pump.failure is not None:
             raise pump.failure
 

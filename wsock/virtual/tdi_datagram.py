@@ -16,7 +16,8 @@ import errno
 import socket as std
 from typing import TYPE_CHECKING, Any
 
-from wsock.tdi import Status, StatusError, UnsupportedRequests, status_from_errno
+from wsock.tdi import Status, StatusError, status_from_errno
+from wsock.virtual.tdi_file import FileOfHost
 from wsock.virtual.tdi_options import get_datagram_option, set_datagram_option
 from wsock.virtual.tdi_stream import packed, unpacked
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from wsock.virtual.tdi_provider import VirtualProvider
 
 
-class VirtualDatagram(UnsupportedRequests):
+class VirtualDatagram(FileOfHost):
     """One UDP socket of a virtual host."""
 
     __slots__ = ("address", "connection", "descriptor", "endpoint", "host", "provider", "type")

@@ -17,8 +17,9 @@ import errno
 import socket as std
 from typing import TYPE_CHECKING
 
-from wsock.tdi import Status, StatusError, UnsupportedRequests, status_from_errno
+from wsock.tdi import Status, StatusError, status_from_errno
 from wsock.virtual.layers import ANY_ADDRESS, PROTOCOL_ICMP
+from wsock.virtual.tdi_file import FileOfHost
 from wsock.virtual.tdi_options import number
 from wsock.virtual.tdi_stream import packed, unpacked
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from wsock.virtual.tdi_provider import VirtualProvider
 
 
-class VirtualRaw(UnsupportedRequests):
+class VirtualRaw(FileOfHost):
     """One raw socket of a virtual host."""
 
     __slots__ = (

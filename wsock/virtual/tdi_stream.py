@@ -27,13 +27,13 @@ from wsock.tdi import (
     ReceiveFlags,
     Status,
     StatusError,
-    UnsupportedRequests,
     status_from_errno,
 )
 from wsock.virtual.layers import LocalError
 from wsock.virtual.tcp.client import ConnectAnswer
 from wsock.virtual.tcp.settings import TcpSettings
 from wsock.virtual.tcp.states import State
+from wsock.virtual.tdi_file import FileOfHost
 from wsock.virtual.tdi_options import get_stream_option, set_stream_option
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Outstanding:
         self.pieces: list[bytes] = []
 
 
-class VirtualStream(UnsupportedRequests):
+class VirtualStream(FileOfHost):
     """One TCP socket of a virtual host. Also the client that its TCP connection calls."""
 
     __slots__ = (
