@@ -62,7 +62,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*ENGINE, "top", "kernel", "streams", "async_socket", "virtual", "virtual_face"),
     ),
     "command": (
-        ("__main__", "_cli", "_explain", "_script_hosts"),
+        ("__main__", "_cli", "_explain", "_run_command", "_script_hosts", "_script_process"),
         (*ENGINE, "top", "kernel", "virtual", "virtual_face", "tdimon", "win32", "examples"),
     ),
 }
@@ -74,7 +74,8 @@ TRIO_IN = {
     "errors", "timers", "handles", "window", "event", "kernel", "socket", "streams",
     "async_socket", "virtual_face", "win32", "command",
 }  # fmt: skip
-TERMINAL_IN = {"tdimon.cli", "tdimon.screen", "_cli"}  # the modules that may import click and rich
+# The modules that may import click and rich.
+TERMINAL_IN = {"tdimon.cli", "tdimon.screen", "_cli", "_run_command"}
 
 
 class Import(NamedTuple):

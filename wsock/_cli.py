@@ -2,6 +2,7 @@
 #
 #   __main__      says what is missing when the extra "cli" is
 # > _cli          demo, examples, scenario, doctor, explain      THIS FILE
+#   _run_command  run                                  loaded when it is asked for
 #   tdimon.cli    tdimon                               loaded when it is asked for
 #
 # Rule: what is printed is ASCII, so that every console shows it; nothing here needs the repository:
@@ -44,16 +45,20 @@ _EXTRAS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
 
 
 class _Lazy(click.Group):
-    """Loads ``tdimon`` only when it is asked for."""
+    """Loads ``run`` and ``tdimon`` only when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "tdimon"])
+        return sorted([*super().list_commands(ctx), "run", "tdimon"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "tdimon":
             from wsock.tdimon.cli import tdimon
 
             return tdimon
+        if cmd_name == "run":
+            from wsock._run_command import run
+
+            return run
         return super().get_command(ctx, cmd_name)
 
 
@@ -69,6 +74,7 @@ def cli(ctx: click.Context) -> None:
       wsock examples copy echo .    take one of them home
       wsock explain FD_WRITE        what an event, an error or a TDI name means
       wsock scenario handshake      a classic exchange on the virtual network, packet by packet
+      wsock run --host ...          your own scripts on the hosts of a virtual network
       wsock doctor                  what works on this machine
       wsock tdimon script.py        run a program and watch its transport
     """
