@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -21,6 +25,7 @@ _LISTING = re.compile(
 )
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+_TEST = re.compile(r"\[`(test_\w+)`\]\((?:\.\./)?(tests/[\w/]+\.py)\)")
 
 
 class Listing(NamedTuple):
@@ -77,8 +82,17 @@ class Page:
     def rows(self, heading: str) -> list[list[str]]:
         """The cells of the table whose first line begins so, without its two head lines."""
         start = self.text.index(f"| {heading} |")
-        lines = self.text[start:].split("\n\n")[0].splitlines()[2:]
+        return self.cells(self.text[start:].split("\n\n")[0].splitlines()[2:])
+
+    @staticmethod
+    def cells(lines: Iterable[str]) -> list[list[str]]:
+        """The cells of a table's lines."""
         return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+    @cached_property
+    def tests(self) -> list[tuple[str, str]]:
+        """The tests that it links to: name, and path below the root."""
+        return _TEST.findall(self.text)
 
     def run(self, listing: Listing, names: dict[str, Any]) -> None:
         """Run a listing with these names, as a reader would type it."""
@@ -89,6 +103,18 @@ class Page:
 def every_page() -> list[Page]:
     """README and docs, in order."""
     return [Page("README.md"), *(Page(path) for path in sorted(DOCS.glob("*.md")))]
+
+
+@cache
+def docstrings_of_tests(path: str) -> dict[str, str]:
+    """The test functions of a file, by its path below the root, with their docstrings."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    functions = (
+        one for one in tree.body if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+    return {
+        one.name: ast.get_docstring(one) or "" for one in functions if one.name.startswith("test_")
+    }
 
 
 def without_comments(program: str) -> list[str]:

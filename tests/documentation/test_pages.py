@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests.pages import DOCS, ROOT, Page, every_page
+from tests.pages import DOCS, ROOT, Page, docstrings_of_tests, every_page
 from wsock._cli import cli
 
 if TYPE_CHECKING:
@@ -23,8 +23,13 @@ EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=str)
 
 #: How the listings of a page are run: each as a program of its own, or all in one session. A page
 #: that stands in neither has a test file of its own, which names it.
-PROGRAMS = {"docs/porting.md", "docs/tdimon.md"}
-SESSIONS = {"docs/network-model.md", "docs/virtual-network.md"}
+PROGRAMS = {"docs/porting.md", "docs/rules.md", "docs/tdimon.md"}
+SESSIONS = {
+    "docs/fd-write.md",
+    "docs/models.md",
+    "docs/network-model.md",
+    "docs/virtual-network.md",
+}
 
 
 def listings_of(names: set[str]) -> list[Any]:
@@ -106,6 +111,13 @@ def test_paths_that_are_named_exist(page: Page) -> None:
     """`wsock/tdimon/schema.py`, `tests/golden`: what stands as code is there."""
     for path in re.findall(r"`((?:wsock|examples|tests|benchmarks|docs)/[\w./-]+)`", page.text):
         assert (ROOT / path).exists(), path
+
+
+@EACH_PAGE
+def test_tests_that_are_linked_exist(page: Page) -> None:
+    """Each in the file that the link leads to."""
+    for name, path in page.tests:
+        assert name in docstrings_of_tests(path), f"{path} has no {name}"
 
 
 @EACH_PAGE

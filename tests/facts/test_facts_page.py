@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import re
 import subprocess
 import sys
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from tests.pages import ROOT, Page
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.pages import ROOT, Page, docstrings_of_tests
 
 PAGE = Page("docs/facts.md")
 NUMBERS = {"S0": 45, "S1": 61, "S2": 12, "S3": 18, "S4": 16}
@@ -42,20 +37,6 @@ def named_in(text: str) -> set[str]:
     return found
 
 
-@cache
-def docstrings(path: Path) -> dict[str, str]:
-    """The test functions of a file with their docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = (
-        node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    )
-    return {
-        node.name: ast.get_docstring(node) or ""
-        for node in functions
-        if node.name.startswith("test_")
-    }
-
-
 def test_the_list_is_whole() -> None:
     """Every number from S0-1 to S4-16 has one row, in order, and it says what the list says."""
     wanted = [f"{part}-{n}" for part, last in NUMBERS.items() for n in range(1, last + 1)]
@@ -70,7 +51,7 @@ def test_a_fact_has_tests_that_name_it(fact: Fact) -> None:
     """At least one; each is in the file that the row says, and its docstring has the number."""
     assert fact.tests
     for name, path in fact.tests:
-        found = docstrings(ROOT / path)
+        found = docstrings_of_tests(path)
         assert name in found, f"{path} has no {name}"
         assert fact.number in named_in(found[name]), f"{name} does not name {fact.number}"
 
@@ -96,7 +77,7 @@ def test_no_test_names_a_fact_that_is_none() -> None:
     """A slip of the pen in a docstring would be a promise that nobody made."""
     known = {fact.number for fact in FACTS}
     for path in (ROOT / "tests").rglob("test_*.py"):
-        for name, text in docstrings(path).items():
+        for name, text in docstrings_of_tests(path.relative_to(ROOT).as_posix()).items():
             assert named_in(text) <= known, f"{path}::{name}"
 
 
