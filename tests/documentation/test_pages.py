@@ -23,7 +23,7 @@ EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=str)
 
 #: How the listings of a page are run: each as a program of its own, or all in one session. A page
 #: that stands in neither has a test file of its own, which names it.
-PROGRAMS = {"docs/porting.md", "docs/rules.md", "docs/tdimon.md"}
+PROGRAMS = {"docs/mfc.md", "docs/porting.md", "docs/rules.md", "docs/tdimon.md"}
 SESSIONS = {
     "docs/fd-write.md",
     "docs/models.md",
