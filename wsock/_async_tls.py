@@ -22,7 +22,8 @@
 #         key updates, alerts) always goes out; of a peer that makes us say much and reads nothing,
 #         nothing more is received (CHATTER_BYTES).
 # Rule 3: FD_WRITE tells that the handshake is complete, and comes before any FD_READ. FD_CLOSE
-#         comes once, when the last plaintext was read: with 0 after close_notify, else with why.
+#         comes once, when the last plaintext was read (a reset: at once): with 0 after
+#         close_notify, else with why.
 """The calls of an AsyncSocket that speaks TLS."""
 
 from __future__ import annotations
@@ -118,7 +119,10 @@ class TLSChannel(Notifier):
             tls = self.filter
             fit = tls.handshake_done and not tls.closed and tls.error is None
             return fit and not self._close_code and self.sock.has_send_room
-        return bit == FD_CLOSE and self._is_over() and not self.filter.unread
+        # A reset is told at once, as of any socket; what was decrypted before it can still be read.
+        return bit == FD_CLOSE and bool(
+            self._close_code or (self._is_over() and not self.filter.unread)
+        )
 
     def close_code(self) -> int:
         """The error of FD_CLOSE: 0 after close_notify."""
@@ -162,6 +166,9 @@ class TLSChannel(Notifier):
             if message.event == FD_CLOSE:
                 self._drained = True
             self._pump()
+            if message.error and not self._is_over():  # a reset, while something is unread
+                self._close_code = message.error
+                self._report()
 
     def _pump(self) -> None:
         """Receive and decrypt while the program has nothing to read (rule 1)."""

@@ -1,8 +1,10 @@
-# The client: wsock's blocking mode, which blocks this task only.
+# The client: wsock's blocking mode, which blocks this task only; over TLS Trio's streams.
 #
 # Rule 1: a password is never shown, stored or put on a command line (others could read it there).
 #         Prompts read it without echo; what is printed of a command is ``shown`` below.
-# Rule 2: a script ends with an error as soon as a reply is not the one it expects.
+# Rule 2: without TLS it talks to loopback addresses only, unless --plaintext says otherwise; with
+#         TLS the server's certificate has to be good for the name that was asked for.
+# Rule 3: a script ends with an error as soon as a reply is not the one it expects.
 """``python -m examples.login_server.client``: talk to the login server.
 
 Without ``--script`` it prompts for a command and its fields. A script has a command a line, as
@@ -15,18 +17,21 @@ from __future__ import annotations
 import argparse
 import getpass
 import socket as stdlib
+import ssl
 import sys
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 import trio
 
 import wsock
 
+from .listeners import check_address
 from .protocol import COMMANDS, DEFAULT_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
 SECRETS: Final = frozenset({"password", "old", "new", "token"})
 MAX_REPLY: Final = 4096
@@ -36,11 +41,36 @@ class ServerGoneError(Exception):
     """The server closed the connection instead of answering."""
 
 
+class Connected(Protocol):
+    """What the client needs of a connection: a ``wsock.Socket``, or a SecureSocket."""
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it."""
+
+    async def recv(self, max_bytes: int) -> bytes:
+        """What has arrived; ``b""`` at the end."""
+
+
+class SecureSocket:
+    """The same two calls over TLS."""
+
+    def __init__(self, stream: trio.SSLStream[wsock.SocketStream]) -> None:
+        self._stream = stream
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it."""
+        await self._stream.send_all(data)
+
+    async def recv(self, max_bytes: int) -> bytes:
+        """What has arrived; ``b""`` when the server has said its end."""
+        return bytes(await self._stream.receive_some(max_bytes))
+
+
 class LoginClient:
     """One connection to the server: a line out, a line in."""
 
-    def __init__(self, sock: wsock.Socket) -> None:
-        self._socket = sock
+    def __init__(self, connected: Connected) -> None:
+        self._socket = connected
         self._received = b""
 
     async def ask(self, line: str) -> str:
@@ -185,12 +215,37 @@ async def talk(options: argparse.Namespace, out: TextIO) -> bool:
         steps = list(read_script(sys.stdin))
     elif options.script:
         steps = list(read_script((await trio.Path(options.script).read_text("utf-8")).splitlines()))
+    async with connected(options) as connection:
+        client = LoginClient(connection)
+        return await (prompt(client, out) if steps is None else run_script(client, steps, out))
+
+
+@asynccontextmanager
+async def connected(options: argparse.Namespace) -> AsyncIterator[Connected]:
+    """A connection to the server, encrypted if that is wanted; closed afterwards.
+
+    Raises:
+      NotLoopbackError: passwords would be readable on the way. ssl.SSLError: TLS has failed.
+    """
     address = (await wsock.resolve(options.host, options.port, type=stdlib.SOCK_STREAM))[0]
+    check_address(address[0], anywhere=options.tls or options.plaintext)
     family = stdlib.AF_INET6 if ":" in address[0] else stdlib.AF_INET
     with wsock.socket(family) as sock:
+        if not options.tls:
+            await sock.connect(address)
+            yield sock
+            return
+        try:
+            context = ssl.create_default_context(cafile=options.ca)
+        except OSError as problem:
+            raise ValueError(f"--ca {options.ca}: {problem}") from None
         await sock.connect(address)
-        client = LoginClient(sock)
-        return await (prompt(client, out) if steps is None else run_script(client, steps, out))
+        stream = trio.SSLStream(
+            wsock.SocketStream(sock), context, server_hostname=options.server_name or options.host
+        )
+        async with stream:
+            await stream.do_handshake()
+            yield SecureSocket(stream)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,11 +254,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="(%(default)s)")
     parser.add_argument("--script", help="file of commands; -: standard input")
+    parser.add_argument("--tls", action="store_true", help="encrypt, and verify the server")
+    parser.add_argument("--ca", help="PEM file of authorities to trust; else the system's")
+    parser.add_argument("--server-name", help="whose certificate it has to be; else --host")
+    parser.add_argument(
+        "--plaintext", action="store_true", help="send passwords readably, beyond loopback too"
+    )
     options = parser.parse_args(arguments)
+    if not options.tls and (options.ca or options.server_name):
+        parser.error("--ca and --server-name go with --tls")
+    if options.tls and options.plaintext:
+        parser.error("--plaintext and --tls exclude each other")
     try:
         return 0 if trio.run(talk, options, sys.stdout) else 1
-    except (OSError, ValueError, ServerGoneError) as problem:
-        print(f"login client: {problem}", file=sys.stderr)
+    except (OSError, ValueError, ServerGoneError, trio.BrokenResourceError) as problem:
+        print(f"login client: {problem.__cause__ or problem}", file=sys.stderr)
     except KeyboardInterrupt:
         print(file=sys.stderr)
     return 1

@@ -9,7 +9,9 @@
 # Rule 2: while a command is executed its FD_READ is left alone. Winsock does not report it again
 #         before the next recv, and TCP's window tells the client to wait: back-pressure for free.
 # Rule 3: one recv for each FD_READ. A second one would mostly be told WSAEWOULDBLOCK.
-# Rule 4: the last reply is followed by shutdown(SD_SEND), and what still arrives is thrown away for
+# Rule 4: over TLS nothing is said before the handshake is complete, which has its own time-out.
+#         An end without close_notify is an error: nobody may cut a client's commands off unseen.
+# Rule 5: the last reply is followed by shutdown(SD_SEND), and what still arrives is thrown away for
 #         a while. A plain close with unread input would reset, and take the reply with it.
 """One connection of the login server."""
 
@@ -29,6 +31,8 @@ from .protocol import Reply
 from .session import Session
 
 if TYPE_CHECKING:
+    import ssl
+
     from .server import LoginServer
     from .service import Answer
 
@@ -40,7 +44,12 @@ class Connection(wsock.AsyncSocket):
     """One client."""
 
     def __init__(
-        self, server: LoginServer, sock: wsock.Socket, peer: tuple[str, int], number: int
+        self,
+        server: LoginServer,
+        sock: wsock.Socket,
+        peer: tuple[str, int],
+        number: int,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(server.window)
         self._server = server
@@ -56,6 +65,18 @@ class Connection(wsock.AsyncSocket):
         self.scope = trio.CancelScope()  # of the command that is being executed
         self.finished = False
         self.attach(sock, FD_READ | FD_WRITE | FD_CLOSE)
+        if context is not None:
+            self.start_tls(context, server_side=True)
+
+    @property
+    def tls_version(self) -> str | None:
+        """ "TLSv1.3", for the log; None in plain text, and while there was no handshake."""
+        return self.tls.ssl_object.version() if self.tls is not None else None
+
+    @property
+    def _shaking(self) -> bool:
+        """Whether the TLS handshake is under way: nothing can be said yet."""
+        return self.tls is not None and not self.tls.handshake_done
 
     # What the window tells
 
@@ -108,6 +129,9 @@ class Connection(wsock.AsyncSocket):
         if self._drain_until is not None:
             if now >= self._drain_until:
                 self.reset()
+        elif self._shaking:
+            if now >= self.opened_at + self._server.limits.handshake_seconds:
+                self.reset("handshake")
         elif now >= self.session.deadline():
             reply = self.session.time_out()
             if self._unsent:  # it does not read either: nothing more can be said
@@ -119,7 +143,10 @@ class Connection(wsock.AsyncSocket):
     def stop(self) -> None:
         """The server stops: finish what is under way and close."""
         self.session.stop()
-        self.advance()
+        if self._shaking:
+            self.finish("stop")
+        else:
+            self.advance()
 
     def reset(self, reason: str = "") -> None:
         """End the connection at once."""
@@ -138,7 +165,8 @@ class Connection(wsock.AsyncSocket):
 
     def _lost(self) -> None:
         """The connection is gone; if that was to come, the reason for it stands."""
-        self.finish(self.session.reason or "reset")
+        error = None if self.tls is None else self.tls.error
+        self.finish(self.session.reason or ("reset" if error is None else f"tls {error.reason}"))
 
     def _flush(self) -> bool:
         """Send what waits. False: it has to wait on, FD_WRITE will come."""

@@ -34,6 +34,7 @@ class Limits:
     bad_lines: int = _limit(20, "lines that are no command before a client is closed")
     idle_seconds: float = _limit(300.0, "longest time between two complete commands")
     login_seconds: float = _limit(60.0, "time a new connection has to log in")
+    handshake_seconds: float = _limit(10.0, "time a new connection has for the TLS handshake")
     drain_seconds: float = _limit(2.0, "how long a closing client may take to close its side")
     connections: int = _limit(1000, "connections at a time")
     connections_per_peer: int = _limit(100, "connections at a time from one peer")

@@ -1,7 +1,7 @@
 # Listening sockets: opened here, or handed over by systemd.
 #
-# Rule 1: passwords go over the line as they are, so without --plaintext only loopback addresses
-#         are listened on, wherever the socket comes from.
+# Rule 1: without TLS passwords go over the line as they are, so then only loopback addresses are
+#         listened on, wherever the socket comes from, unless --plaintext says otherwise.
 # Rule 2: what was handed over is meant for this process (LISTEN_PID) and for nobody it may start.
 #
 # Source: sd_listen_fds(3).
@@ -25,18 +25,19 @@ FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START
 
 
 class NotLoopbackError(ValueError):
-    """The address can be reached from elsewhere, and nobody said --plaintext."""
+    """The address can be reached from elsewhere, without TLS, and nobody said --plaintext."""
 
 
-def check_address(host: str, *, plaintext: bool) -> None:
-    """Refuse a numeric address that is not loopback, unless ``plaintext``.
+def check_address(host: str, *, anywhere: bool) -> None:
+    """Refuse a numeric address that is not loopback, unless it may be ``anywhere``.
 
     Raises:
       NotLoopbackError: it is not.
       ValueError: it is no numeric address.
     """
-    if not (ipaddress.ip_address(host.partition("%")[0]).is_loopback or plaintext):
-        raise NotLoopbackError(f"{host} is not loopback: passwords would be readable; --plaintext")
+    if not (ipaddress.ip_address(host.partition("%")[0]).is_loopback or anywhere):
+        text = "passwords would be readable on the way: TLS, or --plaintext"
+        raise NotLoopbackError(f"{host} is not loopback: {text}")
 
 
 def open_listener(host: str, port: int) -> wsock.Socket:
@@ -59,7 +60,7 @@ def inherited_descriptors(environment: MutableMapping[str, str]) -> list[int]:
     return list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
 
 
-def adopt_listeners(descriptors: list[int], *, plaintext: bool) -> list[wsock.Socket]:
+def adopt_listeners(descriptors: list[int], *, anywhere: bool) -> list[wsock.Socket]:
     """Take over sockets that listen already.
 
     Raises:
@@ -74,7 +75,7 @@ def adopt_listeners(descriptors: list[int], *, plaintext: bool) -> list[wsock.So
             if sock.state != "LISTENING" or sock.family not in {stdlib.AF_INET, stdlib.AF_INET6}:
                 text = f"descriptor {descriptor} is not a TCP socket that listens"
                 raise wsock.WSAEOPNOTSUPP("accept", sock.state, text)
-            check_address(sock.getsockname()[0], plaintext=plaintext)
+            check_address(sock.getsockname()[0], anywhere=anywhere)
             adopted.append(sock)
         opened.pop_all()
     return adopted

@@ -21,6 +21,7 @@ import trio
 import wsock
 
 from .accounts import Accounts, DatabaseError, SchemaError
+from .certificates import Certificate, CertificateError
 from .limits import Limits
 from .listeners import adopt_listeners, check_address, inherited_descriptors, open_listener
 from .log import LibraryHandler, Log
@@ -51,8 +52,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--database", default=DEFAULT_DATABASE, help="SQLAlchemy URL (%(default)s)")
     parser.add_argument("--log", default="-", help="file to append log lines to; -: stderr")
     parser.add_argument(
-        "--plaintext", action="store_true", help="listen on other addresses than loopback"
+        "--plaintext",
+        action="store_true",
+        help="listen on other addresses than loopback without TLS",
     )
+    parser.add_argument("--tls-cert", default="", help="PEM file with certificate and chain: TLS")
+    parser.add_argument("--tls-key", default="", help="PEM file with its key; else in --tls-cert")
     parser.add_argument(
         "--trace", action="store_true", help="log every request and event of the transport"
     )
@@ -70,8 +75,13 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             help=f"{limit.metadata['help']} (%(default)s)",
         )
     options = parser.parse_args(arguments)
+    if options.tls_key and not options.tls_cert:
+        parser.error("--tls-key needs --tls-cert")
+    if options.plaintext and options.tls_cert:
+        parser.error("--plaintext and --tls-cert exclude each other")
+    options.anywhere = options.plaintext or bool(options.tls_cert)
     try:
-        check_address(options.host, plaintext=options.plaintext)
+        check_address(options.host, anywhere=options.anywhere)
         options.limits = Limits(**{f.name: getattr(options, f.name) for f in fields(Limits)})
     except ValueError as problem:
         parser.error(str(problem))
@@ -82,7 +92,7 @@ def open_listeners(options: argparse.Namespace) -> list[wsock.Socket]:
     """What systemd handed over (then --host and --port say nothing), else one socket."""
     inherited = inherited_descriptors(os.environ)
     if inherited:
-        return adopt_listeners(inherited, plaintext=options.plaintext)
+        return adopt_listeners(inherited, anywhere=options.anywhere)
     return [open_listener(options.host, options.port)]
 
 
@@ -114,6 +124,33 @@ async def show_sockets_at_signal(
                 log.write("socket", **row)
 
 
+async def renew_at_signal(
+    certificate: Certificate | None,
+    log: Log,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """SIGHUP: read the certificate again; one that cannot be used is logged, the old one stays.
+
+    Without TLS there is nothing to renew, but the signal must not end the server either.
+    """
+    if not hasattr(signal, "SIGHUP"):
+        task_status.started()
+        return
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            if certificate is None:
+                log.write("certificate", renewed=False, text="there is no TLS")
+                continue
+            try:
+                await trio.to_thread.run_sync(certificate.renew)
+            except CertificateError as problem:
+                log.write("certificate", renewed=False, text=str(problem))
+            else:
+                log.write("certificate", renewed=True, text="new connections get the new one")
+
+
 async def stop_at_signals(
     server: LoginServer, log: Log, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
@@ -131,6 +168,9 @@ async def stop_at_signals(
 async def serve(options: argparse.Namespace, log: Log) -> int:
     """Run the server until it is stopped. Returns the exit code: 1 if clients had to be cut."""
     raise_descriptor_limit(options.limits.connections)
+    certificate = None
+    if options.tls_cert:
+        certificate = await trio.to_thread.run_sync(Certificate, options.tls_cert, options.tls_key)
     accounts = await trio.to_thread.run_sync(Accounts, options.database)
     try:
         await trio.to_thread.run_sync(accounts.migrate)
@@ -141,14 +181,15 @@ async def serve(options: argparse.Namespace, log: Log) -> int:
         )
         passwords = await trio.to_thread.run_sync(Passwords, cost)
         service = Service(accounts, passwords, options.limits, log)
-        server = LoginServer(service, options.limits, log)
+        server = LoginServer(service, options.limits, log, certificate=certificate)
         async with traced(log, wanted=options.trace), trio.open_nursery() as nursery:
             await nursery.start(stop_at_signals, server, log)
             await nursery.start(show_sockets_at_signal, log)
+            await nursery.start(renew_at_signal, certificate, log)
             listeners = open_listeners(options)
             for listener in listeners:
                 host, port = listener.getsockname()[:2]
-                log.write("listening", host=host, port=port)
+                log.write("listening", host=host, port=port, tls=certificate is not None)
             await server.run(listeners)
             nursery.cancel_scope.cancel()
         log.write("stopped", cut=server.was_cut, lost_log_lines=log.lost)

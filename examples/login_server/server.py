@@ -33,6 +33,7 @@ from .protocol import Code, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .certificates import Certificate
     from .limits import Limits
     from .log import Log
     from .protocol import Command
@@ -70,11 +71,13 @@ class LoginServer:
         limits: Limits,
         log: Log,
         *,
+        certificate: Certificate | None = None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self.limits: Final = limits
         self.log: Final = log
         self.clock: Final = clock
+        self._certificate: Final = certificate
         # Messages that are posted: one per command under way at most, so this many always fit.
         self.window: Final = wsock.Window(max_messages=limits.connections + 1)
         self.stopping = False
@@ -163,7 +166,8 @@ class LoginServer:
             return
         self._accepted += 1
         try:
-            connection = Connection(self, sock, peer, self._accepted)
+            context = None if self._certificate is None else self._certificate.context
+            connection = Connection(self, sock, peer, self._accepted, context)
         except BaseException:
             self._count.leave(key)
             sock.close()
@@ -193,6 +197,7 @@ class LoginServer:
             port=connection.peer[1],
             seconds=round(self.clock() - connection.opened_at, 3),
             reason=reason,
+            tls=connection.tls_version,
             name=session.name,
             commands=counts.commands,
             ok=counts.ok,
@@ -240,9 +245,14 @@ class LoginServer:
                 self.log.failure("purge", error)
 
     def _refuse(self, sock: wsock.Socket, problem: str) -> None:
-        """Say why and close, without keeping anything: a flood costs a few calls each."""
+        """Say why and close, without keeping anything: a flood costs a few calls each.
+
+        Over TLS nothing is said: that would take a handshake, and so what is to be saved.
+        """
         self._refused += 1
         with sock:
+            if self._certificate is not None:
+                return
             with suppress(OSError):
                 sock.recv_nowait(RECEIVE_BYTES)  # unread input would turn the close into a reset
             with suppress(OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import shutil
@@ -11,13 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from login_programs import ROOT, SMALL, ask_client, ended, read_until, server
 
 import wsock
 from examples.login_server import client as client_program
@@ -32,70 +30,9 @@ from examples.login_server.main import main, parse_options
 from examples.login_server.protocol import COMMANDS, Code
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "examples" / "login_server" / "README.md").read_text("utf-8")
-SMALL = ["--argon2-memory-kib", "8", "--argon2-passes", "1"]
-
-
-class Process:
-    """A server process; its log lines as they come."""
-
-    def __init__(self, process: trio.Process) -> None:
-        self.process = process
-        self.port = 0
-        self.log: list[dict[str, Any]] = []
-        self._rest = b""
-
-    async def event(self, name: str) -> dict[str, Any]:
-        """Read the log up to the next line of that event."""
-        while True:
-            while b"\n" not in self._rest:
-                assert self.process.stderr is not None
-                data = await self.process.stderr.receive_some(65536)
-                assert data, self.log
-                self._rest += data
-            line, _, self._rest = self._rest.partition(b"\n")
-            self.log.append(json.loads(line))
-            if self.log[-1]["event"] == name:
-                return self.log[-1]
-
-    async def connect(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream("127.0.0.1", self.port)
-
-
-@asynccontextmanager
-async def server(folder: Path, *options: str) -> AsyncIterator[Process]:
-    """A server on a free port, with a fresh database."""
-    command = [sys.executable, "-m", "examples.login_server", "--port", "0", *SMALL, *options]
-    command += ["--database", f"sqlite:///{folder / 'accounts.db'}"]
-    process = await trio.lowlevel.open_process(command, cwd=ROOT, stderr=subprocess.PIPE)
-    async with ended(process) as running:
-        running.port = (await running.event("listening"))["port"]
-        yield running
-
-
-@asynccontextmanager
-async def ended(process: trio.Process) -> AsyncIterator[Process]:
-    """The process, which does not outlive the block, nor the block a minute."""
-    assert process.stderr is not None
-    try:
-        with trio.fail_after(60):
-            yield Process(process)
-    finally:
-        with trio.CancelScope(shield=True):
-            if process.poll() is None:
-                process.kill()
-            await process.wait()
-            await process.stderr.aclose()
-
-
-async def read_until(stream: trio.SocketStream, end: bytes) -> bytes:
-    data = b""
-    while end not in data:
-        data += await stream.receive_some() or end
-    return data
 
 
 # The process
@@ -247,11 +184,11 @@ async def test_sockets_that_are_handed_over_obey_the_same_rules() -> None:
         sock = socket.create_server(address) if address else socket.socket()
         descriptor = sock.detach()
         with pytest.raises(problem):
-            adopt_listeners([descriptor], plaintext=False)
+            adopt_listeners([descriptor], anywhere=False)
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
     sock = socket.create_server(("0.0.0.0", 0))
-    (adopted,) = adopt_listeners([sock.detach()], plaintext=True)
+    (adopted,) = adopt_listeners([sock.detach()], anywhere=True)
     adopted.close()
 
 
@@ -427,18 +364,6 @@ async def test_the_client_talks_to_the_server(tmp_path: Path) -> None:
     done = await ask_client(port, "QUIT\n")
     assert done.returncode == 1
     assert b"WSAECONNREFUSED" in done.stderr
-
-
-async def ask_client(port: int, script: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "examples.login_server.client", "--port", str(port)]
-    return await trio.run_process(
-        [*command, "--script", "-"],
-        stdin=script.encode(),
-        cwd=ROOT,
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-    )
 
 
 # The demo

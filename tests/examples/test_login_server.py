@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
-import struct
 import threading
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import trio
 import trio.testing
+from login_clients import Running, contexts, running
 from login_world import World, wait_for
 
 from examples.login_server import server as server_module
 from examples.login_server.connection import RECEIVE_BYTES
-from examples.login_server.listeners import open_listener
 from examples.login_server.log import Log
 from examples.login_server.server import WM_ANSWERED, LoginServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from examples.login_server.connection import Connection
     from examples.login_server.protocol import Command
     from examples.login_server.service import Answer
 
 LOGIN = "LOGIN bob correct-horse"
-RESET = struct.pack("ii", 1, 0)
 # Without epoll a reset behind unread data, or while nobody reads, gives no wake-up: it is seen by
 # the next call.
 RESET_IS_SEEN = (
@@ -38,106 +34,10 @@ RESET_IS_SEEN = (
 )
 
 
-class Client:
-    """A plain Trio client: lines out, lines in."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
-        self._rest = b""
-
-    async def send(self, *lines: str) -> None:
-        await self.stream.send_all("".join(line + "\n" for line in lines).encode())
-
-    async def line(self) -> str:
-        """The next reply; "" at the end."""
-        while b"\n" not in self._rest:
-            data = await self.stream.receive_some(4096)
-            if not data:
-                assert not self._rest
-                return ""
-            self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line.decode()
-
-    async def ask(self, line: str) -> str:
-        await self.send(line)
-        return await self.line()
-
-    async def lines(self) -> list[str]:
-        """All replies until the end."""
-        found = []
-        while line := await self.line():
-            found.append(line)
-        return found
-
-    def reset(self) -> None:
-        self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self.stream.socket.close()
-
-
-class Running:
-    """A server that runs, and its clients."""
-
-    def __init__(self, world: World, server: LoginServer, port: int) -> None:
-        self.world = world
-        self.server = server
-        self.port = port
-        self.stopped = trio.Event()
-        self._clients: list[Client] = []
-
-    async def connect(self) -> Client:
-        client = Client(await trio.open_tcp_stream("127.0.0.1", self.port))
-        self._clients.append(client)
-        return client
-
-    def close_clients(self) -> None:
-        for client in self._clients:
-            client.stream.socket.close()
-
-    async def connected(self) -> tuple[Client, Connection]:
-        """A client and the server's side of it."""
-        known = set(self.server._connections)
-        client = await self.connect()
-        await wait_for(lambda: set(self.server._connections) != known)
-        (number,) = set(self.server._connections) - known
-        return client, self.server._connections[number]
-
-    def log(self, event: str) -> list[dict[str, Any]]:
-        lines = map(json.loads, self.world.log.getvalue().splitlines())
-        return [line for line in lines if line["event"] == event]
-
-    async def gone(self, clients: int = 0) -> None:
-        await wait_for(lambda: self.server.connections == clients)
-
-
-@asynccontextmanager
-async def running(world: World) -> AsyncIterator[Running]:
-    """The server over that world; whatever was logged has no secret."""
-    server = LoginServer(world.service, world.limits, Log(world.log), clock=lambda: world.now)
-    listener = open_listener("127.0.0.1", 0)
-    run = Running(world, server, listener.getsockname()[1])
-
-    async def serve(task_status: trio.TaskStatus[None]) -> None:
-        await server.run([listener], task_status=task_status)
-        run.stopped.set()
-
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(serve)
-            try:
-                yield run
-            finally:
-                world.passwords.gate.set()
-                run.close_clients()
-                listener.close()
-                nursery.cancel_scope.cancel()
-    assert "correct-horse" not in world.log.getvalue()
-    assert not run.log("error") or "error expected" in run.log("error")[0]["text"]
-
-
-@pytest.fixture
-async def server(world: World) -> AsyncIterator[Running]:
-    async with running(world) as run:
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+async def server(world: World, request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    """In plain text and over TLS: the same server to whoever can speak."""
+    async with running(world, tls=request.param) as run:
         yield run
 
 
@@ -393,7 +293,7 @@ async def test_a_client_that_cannot_be_served_is_closed_and_the_next_one_is(
 
     with monkeypatch.context() as patch:
         patch.setattr(server_module, "Connection", fail)
-        client = await server.connect()
+        client = await server.plain()
         with suppress(trio.BrokenResourceError):
             assert await client.line() == ""
     assert server.log("accept")[0]["text"] == "error expected"
@@ -548,18 +448,20 @@ async def test_a_full_queue_says_busy_on_the_line(make_world: Callable[..., Worl
 
 
 async def test_the_standard_librarys_blocking_socket_is_a_client(server: Running) -> None:
-    """In a thread of its own, with makefile."""
+    """In a thread of its own, with makefile; over TLS wrapped by its ssl."""
     answers: list[str] = []
 
     def talk() -> None:
-        with (
-            socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock,
-            sock.makefile("rw", encoding="utf-8", newline="\n") as file,
-        ):
-            for line in (LOGIN, "QUIT"):
-                file.write(line + "\n")
-                file.flush()
-                answers.append(file.readline())
+        with closing(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as plain:
+            if server.tls:
+                sock: socket.socket = contexts()[1].wrap_socket(plain, server_hostname="localhost")
+            else:
+                sock = plain
+            with sock, sock.makefile("rw", encoding="utf-8", newline="\n") as file:
+                for line in (LOGIN, "QUIT"):
+                    file.write(line + "\n")
+                    file.flush()
+                    answers.append(file.readline())
 
     thread = threading.Thread(target=talk)
     thread.start()

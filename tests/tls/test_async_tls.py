@@ -427,6 +427,26 @@ async def test_a_reset_is_told_with_its_own_code(
             call()
 
 
+async def test_a_reset_is_told_at_once_and_what_came_before_can_be_read(
+    pair: Pair, ends: tuple[Near, Far], window: wsock.Window
+) -> None:
+    """Though the program has not read yet; with "waits" the next call would see it."""
+    if pair.world.provider.name == "waits":
+        pytest.skip("nothing wakes up for a reset behind unread data")
+    near, far = ends
+    await shaken(pair, window, far)
+    await far.send(b"before")
+    assert await delivered(pair, window, unread=20) == [(FD_READ, 0)]
+    far.sock.reset()
+    told: list[tuple[int, int]] = []
+    while not told:
+        told = await delivered(pair, window)
+    assert told == [(FD_CLOSE, 10054)]
+    assert near.receive() == b"before"
+    with pytest.raises(wsock.WSAECONNRESET):
+        near.receive()
+
+
 # Handshakes that fail, or never end
 
 
