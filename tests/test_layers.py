@@ -51,6 +51,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "virtual.host",
             "virtual.polling",
             "virtual.pump",
+            "virtual.testing",
             "virtual.trio_face",
         ),
         (*ENGINE, "virtual"),
@@ -61,6 +62,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("win32",),
         (*ENGINE, "top", "kernel", "streams", "async_socket", "virtual", "virtual_face"),
     ),
+    "plugins": (("_plugins",), ("virtual", "virtual_face", "tdimon")),
     "command": (
         ("__main__", "_cli", "_explain", "_run_command", "_script_hosts", "_script_process"),
         (*ENGINE, "top", "kernel", "virtual", "virtual_face", "tdimon", "win32", "examples"),
@@ -72,7 +74,7 @@ EXCEPTIONS = {("_stack", "kernel")}
 
 TRIO_IN = {
     "errors", "timers", "handles", "window", "event", "kernel", "socket", "streams",
-    "async_socket", "virtual_face", "win32", "command",
+    "async_socket", "virtual_face", "win32", "command", "plugins",
 }  # fmt: skip
 # The modules that may import click and rich.
 TERMINAL_IN = {"tdimon.cli", "tdimon.screen", "_cli", "_run_command"}

@@ -212,9 +212,16 @@ current: Final[contextvars.ContextVar[Stack | None]] = contextvars.ContextVar(
 )
 
 
+#: Asked where no host is current: a virtual network that runs this program may have one for that.
+fallback: Callable[[], Stack | None] | None = None
+
+
 def current_stack() -> Stack:
     """Return the stack that a plain ``wsock.socket()`` would use here."""
-    return current.get() or Stack.default()
+    found = current.get()
+    if found is None and fallback is not None:
+        found = fallback()
+    return Stack.default() if found is None else found
 
 
 _FAMILIES: Final = frozenset(

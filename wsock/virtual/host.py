@@ -5,7 +5,8 @@
 #   node                  interfaces and layers
 #
 # Which host does a task belong to: a context variable says, set by ``with host:``, ``start_soon``
-# and ``running``; children inherit it, since Trio copies the context.
+# and ``running``; children inherit it, since Trio copies the context. Where it says nothing, the
+# network that is attached to the run may have a host for that.
 #
 # Rule 1: the token of a ``with`` is kept per entry, not on the host: any number of tasks may be
 #         inside (ruling B21).
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from wsock.virtual.probes import Ping, Traceroute
     from wsock.virtual.profile import TcpProfile
 
-__all__ = ["Host", "current_host"]
+__all__ = ["Host", "current_host", "host_of_the_run"]
 
 _Entry = tuple["Host", "contextvars.Token[Stack | None]", "_Entry | None"]
 
@@ -220,7 +221,31 @@ def _name_of(fn: object) -> str:
     return getattr(fn, "__qualname__", repr(fn))
 
 
+#: What ``current_host`` says in this Trio run where no host is entered.
+host_of_the_run: Final[trio.lowlevel.RunVar[Callable[[], Host | None] | None]] = (
+    trio.lowlevel.RunVar("wsock host of the run", default=None)
+)
+
+
 def current_host() -> Host | None:
-    """Return the host of this task, None outside any."""
+    """Return the host of this task.
+
+    Outside of all hosts: the ``default_host`` of the network that is attached, or the only host it
+    has; None if there is no such host, or no network.
+    """
     entry = _entries.get()
-    return None if entry is None else entry[0]
+    if entry is not None:
+        return entry[0]  # type: ignore[no-any-return]
+    try:
+        found = host_of_the_run.get()
+    except RuntimeError:  # outside of Trio
+        return None
+    return None if found is None else found()
+
+
+def _fallback() -> Stack | None:
+    host = current_host()
+    return None if host is None else host.stack
+
+
+_stack.fallback = _fallback

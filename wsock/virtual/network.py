@@ -120,7 +120,9 @@ class Network(Faults):
     def state_changes(self) -> list[StateChange]:
         """Return the state changes of all TCP connections, by time, for ladders."""
         found = [
-            StateChange(change.time_ns, node.name, str(change.new))
+            StateChange(
+                change.time_ns, node.name, str(change.new), (trace.local[1], trace.remote[1])
+            )
             for node in self.hosts.values()
             for trace in node.traces
             for change in trace.changes

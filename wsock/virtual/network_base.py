@@ -74,6 +74,9 @@ class NetworkBase:
         stream = self.random_streams.stream("wire", name)
         return Direction(name, self.scheduler, stream, self.traffic, base)
 
+    def interface_added(self, interface: Interface) -> None:
+        """A host has a new interface; a network that watches everything begins to here."""
+
     def record_drop(self, interface: Interface, data: bytes, comment: str) -> None:
         """Write a drop into the log and into the captures that saw the packet."""
         self.note(interface.full_name, comment, data)

@@ -98,6 +98,7 @@ class HostCore:
         self._past_traces: list[ConnectionTrace] = []
         lo = network.new_direction(f"{name} lo", network.loopback_conditions)
         self.interfaces["lo"] = LoopbackInterface(self, lo)
+        network.interface_added(self.interfaces["lo"])
         self.own_addresses.add(addresses.LOOPBACK)
         self._boot()
 
@@ -129,6 +130,7 @@ class HostCore:
         self.interfaces[interface.name] = interface
         self.own_addresses.add(interface.address)
         self.routes.add(interface.network, interface.prefix_length, None, interface)
+        self.network.interface_added(interface)
 
     def add_route(self, prefix: str, via: Address | HostCore) -> None:
         """Reach ``prefix`` (``"0.0.0.0/0"`` for everything else) through a neighbour.

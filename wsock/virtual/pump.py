@@ -22,7 +22,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +47,8 @@ __all__ = ["Network"]
 _NANOSECONDS: Final = 1_000_000_000
 #: How often idleness is looked for while threads work for the program, in seconds of real time.
 _THREAD_LOOK_S: Final = 0.001
+#: How long what was written last may take to arrive after the block, in virtual seconds.
+_LAST_S: Final = 60.0
 
 
 class Network(SansIoNetwork):
@@ -61,6 +63,15 @@ class Network(SansIoNetwork):
         self._news = trio.Event()
         self._settling: list[tuple[int, trio.Event]] = []
         self._attached = False
+        #: The host of tasks that have none; None: the only host there is, if it is the only one.
+        self.default_host: Host | None = None
+
+    def host_without_name(self) -> Host | None:
+        """Return the host that is current in tasks which have entered none."""
+        if self.default_host is not None:
+            return self.default_host
+        hosts = [host for host in self.hosts.values() if isinstance(host, Host)]
+        return hosts[0] if len(hosts) == 1 else None
 
     def _new_host(self, name: str, profile: TcpProfile, *, forwarding: bool) -> HostCore:
         return Host(self, name, profile, forwarding=forwarding)
@@ -94,8 +105,11 @@ class Network(SansIoNetwork):
     async def attach(self) -> AsyncIterator[Network]:
         """Move the network while the block runs; ``trio.socket`` is this network's meanwhile.
 
-        Under a MockClock whose rate is 0 time is virtual: the pump drives the clock. Under any
-        other clock the network runs at that clock's pace.
+        Tasks that have entered no host are on ``default_host``, or on the only host there is.
+
+        Under a MockClock whose rate is 0 time is virtual: the pump drives the clock. When the block
+        ends, what was written still goes out and arrives, as it would from a machine. Under any
+        other clock the network runs at that clock's pace, and stops with the block.
 
         Raises:
           RuntimeError: it is attached already.
@@ -114,9 +128,16 @@ class Network(SansIoNetwork):
             with trio.CancelScope(shield=True):
                 await pump.ended.wait()
             self._attached = False
+            if pump.clock is not None and pump.failure is None:
+                self._let_arrive()
             self.thread = 0
         if pump.failure is not None:
             raise pump.failure
+
+    def _let_arrive(self) -> None:
+        """Send what was written last, the FINs of closed sockets say, and let it arrive."""
+        with suppress(TimeoutError):  # something answers for ever: enough
+            self.run_until(lambda: not (self.is_dirty or self.traffic.in_flight), limit=_LAST_S)
 
     async def settle(self, bound: float = 1.0) -> None:
         """Wait until nothing moves: all tasks blocked, nothing in flight, nothing due soon.

@@ -27,14 +27,15 @@ import trio
 from wsock import errors
 from wsock._socket_making import socket
 from wsock.virtual import addresses
-from wsock.virtual.host import Host, current_host
+from wsock.virtual.host import current_host, host_of_the_run
 from wsock.virtual.layers import ANY_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wsock._socket import Socket
-    from wsock.virtual.network import Network
+    from wsock.virtual.host import Host
+    from wsock.virtual.pump import Network
 
 __all__ = ["VirtualSocket", "plugged_in"]
 
@@ -64,6 +65,12 @@ def _as_kernel() -> Iterator[None]:
 
 def _unsupported(call: str) -> NoReturn:
     raise OSError(errno.EOPNOTSUPP, f"{call}: a virtual socket has no descriptor of this machine")
+
+
+def _to_somebody(address: Any) -> Any:
+    """Return host and port of a peer; to any address is to this host, as Linux has it."""
+    host, port = address[:2]
+    return ("127.0.0.1" if host == "0.0.0.0" else host), port
 
 
 class VirtualSocket(trio.socket.SocketType):
@@ -146,7 +153,7 @@ class VirtualSocket(trio.socket.SocketType):
     async def connect(self, address: Any) -> None:
         """Connect; cancelled, the socket is closed."""
         with _as_kernel():
-            await self._sock.connect(address[:2])
+            await self._sock.connect(_to_somebody(address))
 
     def shutdown(self, how: int) -> None:
         """End one direction or both."""
@@ -247,7 +254,7 @@ class VirtualSocket(trio.socket.SocketType):
         """Send a datagram: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""
         data, flags, address = args if len(args) == 3 else (args[0], 0, args[1])
         with _as_kernel():
-            return await self._sock.sendto(data, address, flags)
+            return await self._sock.sendto(data, _to_somebody(address), flags)
 
     async def sendmsg(
         self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
@@ -324,11 +331,9 @@ class _Factory(trio.abc.SocketFactory):
         host = current_host()
         if host is not None:
             return host
-        hosts = [host for host in self._network.hosts.values() if isinstance(host, Host)]
-        if len(hosts) == 1:
-            return hosts[0]
         raise RuntimeError(
-            f"trio.socket.socket: the network has {len(hosts)} hosts and none is current; open "
+            f"trio.socket.socket: the network has {len(self._network.hosts)} hosts, none is "
+            "current, and none is the network's default_host; open "
             "sockets inside `with host:`, or start the task by host.start_soon(nursery, ...)"
         )
 
@@ -385,8 +390,10 @@ def plugged_in(network: Network) -> Iterator[None]:
     """Have ``trio.socket`` make sockets of this network and resolve its names, in this Trio run."""
     old_factory = trio.socket.set_custom_socket_factory(_Factory(network))
     old_resolver = trio.socket.set_custom_hostname_resolver(_Resolver(network))
+    token = host_of_the_run.set(network.host_without_name)
     try:
         yield
     finally:
+        host_of_the_run.reset(token)
         trio.socket.set_custom_socket_factory(old_factory)
         trio.socket.set_custom_hostname_resolver(old_resolver)

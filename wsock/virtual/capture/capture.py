@@ -36,6 +36,7 @@ class Capture:
         self._network = network
         self._interfaces = list(interfaces)
         self._packets: list[CapturedPacket] = []
+        self._seen = 0
         self._remarks = Remarks()
         for interface in self._interfaces:
             interface.taps.append(self)
@@ -50,9 +51,10 @@ class Capture:
 
     def packet(self, interface: Interface, data: bytes, *, outgoing: bool) -> None:
         """Keep a packet. Interfaces call this."""
+        self._seen += 1
         self._packets.append(
             CapturedPacket(
-                len(self._packets) + 1,
+                self._seen,
                 self._network.scheduler.now,
                 interface.full_name,
                 interface.link_type,
@@ -187,9 +189,7 @@ class Capture:
     def feed_digest(self, digest: hashlib._Hash) -> None:
         """Add every time and byte to a digest."""
         for packet in self.packets:
-            head = f"{packet.time_ns} {packet.interface} {packet.outgoing} {len(packet.data)}\n"
-            digest.update(head.encode())
-            digest.update(packet.data)
+            packet.feed_digest(digest)
 
     def __len__(self) -> int:
         return len(self._packets)

@@ -4,8 +4,9 @@
 #    0.000000    |--- SYN seq=0 win=65535 mss=1460 ------>|
 #    0.001000    |<-- SYN-ACK seq=0 ack=1 win=65535 ------|
 #
-# Each address is a column; TCP connections add the states of both ends beside the columns when the
-# state changes are known. An arrow that ends in an X never arrived.
+# Each host is a column; TCP connections add the states of both ends beside the columns when the
+# state changes are known. An arrow that ends in an X never arrived. A host that talks to itself has
+# two columns, one for whoever sent first and one for whoever answers.
 
 """Ladder diagrams of captures."""
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _EVERYBODY: Final = "(all)"
 _GAP: Final = 50
+_FIRST: Final = " (client)"
+_SECOND: Final = " (server)"
 
 
 class StateChange(NamedTuple):
@@ -33,6 +36,8 @@ class StateChange(NamedTuple):
     time_ns: int
     host: str
     text: str
+    #: the connection's ports, its own end first: they tell two ends on one host apart.
+    ports: tuple[int, int] = (0, 0)
 
 
 class Ladder:
@@ -51,6 +56,8 @@ class Ladder:
         self._changes = sorted(changes, key=lambda change: change.time_ns)
         self._numbers = InitialNumbers()
         self._relative = relative
+        #: for each host that talks to itself: who sent first, by the ports of both ends.
+        self._first: dict[str, dict[frozenset[int], int]] = {}
         self._columns: list[str] = []
         for packet in packets:
             for name in self._ends(packet):
@@ -82,7 +89,19 @@ class Ladder:
             return packet.interface, _EVERYBODY
         if packet.frame is not None and packet.frame.destination[0] & 1:
             return self._name_of(packet.ip.source), _EVERYBODY
-        return self._name_of(packet.ip.source), self._name_of(packet.ip.destination)
+        source, destination = self._name_of(packet.ip.source), self._name_of(packet.ip.destination)
+        ports = packet.ports
+        if source != destination or ports is None:
+            return source, destination
+        self._first.setdefault(source, {}).setdefault(frozenset(ports), ports[0])
+        return self._column(source, ports), self._column(source, ports[::-1])
+
+    def _column(self, host: str, ports: tuple[int, int]) -> str:
+        """Return the column of one end, by its own port and the other's."""
+        openers = self._first.get(host)
+        if openers is None:
+            return host
+        return host + (_FIRST if openers.get(frozenset(ports)) == ports[0] else _SECOND)
 
     def _position(self, name: str) -> int:
         return self._columns.index(name) * _GAP
@@ -99,8 +118,9 @@ class Ladder:
 
     def _margin(self, change: StateChange) -> str:
         row = self._bars()
-        if change.host in self._columns:
-            start = self._position(change.host) + 2
+        column = self._column(change.host, change.ports)
+        if column in self._columns:
+            start = self._position(column) + 2
             text = change.text
             row += [" "] * (start + len(text) - len(row))
             row[start : start + len(text)] = text
@@ -146,7 +166,7 @@ class Ladder:
         tcp = packet.tcp
         assert tcp is not None
         seq = self._numbers.seq(packet) if self._relative else tcp.seq
-        parts = [tcp.flag_names, f"seq={seq}"]
+        parts = [*self._which(packet), tcp.flag_names, f"seq={seq}"]
         if tcp.has("ACK"):
             parts.append(f"ack={self._numbers.ack(packet) if self._relative else tcp.ack}")
         if len(tcp.data):
@@ -155,3 +175,12 @@ class Ladder:
         if tcp.has("SYN") and tcp.options.mss is not None:
             parts.append(f"mss={tcp.options.mss}")
         return " ".join(parts)
+
+    def _which(self, packet: CapturedPacket) -> list[str]:
+        """Return the ports, where several connections share two columns of one host."""
+        ports = packet.ports
+        if ports is None or not any(
+            frozenset(ports) in pairs and len(pairs) > 1 for pairs in self._first.values()
+        ):
+            return []
+        return [f"{ports[0]}>{ports[1]}"]

@@ -23,6 +23,8 @@ from wsock.virtual.wire.ipv4 import HEADER_LENGTH, Ipv4Packet
 from wsock.virtual.wire.malformed import Malformed
 
 if TYPE_CHECKING:
+    import hashlib
+
     from wsock.virtual.wire.arp import ArpPacket
     from wsock.virtual.wire.ethernet import Frame
 
@@ -218,6 +220,12 @@ class CapturedPacket:
             fragment = f" fragment at {self.ip.offset}" if self.ip.is_fragment else ""
             return f"IP protocol {self.ip.protocol}{fragment}"
         return "frame" if self.frame is not None else "bytes"
+
+    def feed_digest(self, digest: hashlib._Hash) -> None:
+        """Add its time and bytes, and where it was seen, to a digest."""
+        head = f"{self.time_ns} {self.interface} {self.outgoing} {len(self.data)}\n"
+        digest.update(head.encode())
+        digest.update(self.data)
 
     def __repr__(self) -> str:
         return f"<CapturedPacket {self.number} at {self.time:.6f} {self.interface} {self.name}>"
