@@ -67,15 +67,26 @@ class Page:
         return [re.sub(r"  +#.*", "", line[2:]).rstrip() for line in lines if line.startswith("$ ")]
 
     @cached_property
+    def prose(self) -> str:
+        """The text without its fenced blocks."""
+        return _BLOCK.sub("", self.text)
+
+    @cached_property
     def links(self) -> list[str]:
         """Where its links and pictures point to."""
-        prose = _BLOCK.sub("", self.text)
-        return [link or picture for link, picture in _LINK.findall(prose)]
+        return [link or picture for link, picture in _LINK.findall(self.prose)]
+
+    def target(self, link: str) -> str:
+        """Where a link leads, below the root; an address of the web as it is."""
+        if re.match(r"https?:|mailto:", link):
+            return link
+        path = (self.path.parent / link.partition("#")[0]).resolve()
+        return path.relative_to(ROOT).as_posix()
 
     @cached_property
     def anchors(self) -> set[str]:
         """The names by which links find its headings, as GitHub makes them."""
-        headings = re.findall(r"^#+ (.*)$", _BLOCK.sub("", self.text), re.MULTILINE)
+        headings = re.findall(r"^#+ (.*)$", self.prose, re.MULTILINE)
         plain = (re.sub(r"[`*]|\[|\]\([^)]*\)", "", heading).lower() for heading in headings)
         return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
 

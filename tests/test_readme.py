@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import socket as std
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 import wsock
+from tests.pages import Page, without_comments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-LISTINGS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+README = Page("README.md")
+KOREAN = Page("docs/README.ko.md")
+LISTINGS = [listing.program for listing in README.listings]
 
 
 def namespace(listing: str) -> dict[str, Any]:
@@ -117,3 +117,29 @@ async def test_the_listings_of_the_tour_do_what_they_say(
         await watching["watch"](sock)
         sock.close()
     assert capsys.readouterr().out == "b'hello'\nb'tour'\n"
+
+
+def test_the_korean_readme_has_the_same_programs_and_commands() -> None:
+    """Block for block; comments may be in Korean, nothing else differs."""
+    assert [kind for kind, _ in KOREAN.blocks] == [kind for kind, _ in README.blocks]
+    for ours, theirs in zip(README.listings, KOREAN.listings, strict=True):
+        assert without_comments(ours.program) == without_comments(theirs.program)
+    assert KOREAN.commands == README.commands
+
+
+def test_the_korean_readme_says_as_much() -> None:
+    """The same headings by level, as many rows in each table, and links to the same places."""
+
+    def levels(page: Page) -> list[int]:
+        prose = [line for line in page.prose.splitlines() if line.startswith("#")]
+        return [len(line) - len(line.lstrip("#")) for line in prose]
+
+    def rows(page: Page) -> int:
+        return sum(line.startswith("|") for line in page.prose.splitlines())
+
+    def targets(page: Page) -> set[str]:
+        return {page.target(link) for link in page.links} - {"README.md", "docs/README.ko.md"}
+
+    assert levels(KOREAN) == levels(README)
+    assert rows(KOREAN) == rows(README)
+    assert targets(KOREAN) == targets(README)
