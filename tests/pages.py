@@ -112,8 +112,10 @@ class Page:
 
 
 def every_page() -> list[Page]:
-    """README and docs, in order."""
-    return [Page("README.md"), *(Page(path) for path in sorted(DOCS.glob("*.md")))]
+    """Every Markdown file of the repository: README, docs, and those of examples and tests."""
+    folders = ("docs", "examples", "tests")
+    inside = [path for folder in folders for path in (ROOT / folder).rglob("*.md")]
+    return [Page(path) for path in [*sorted(ROOT.glob("*.md")), *sorted(inside)]]
 
 
 @cache
