@@ -44,13 +44,13 @@ class BacklogPool:
         self.backlog = 0
         self.made = 0
         self.free: list[ConnectionObject] = []
-        self.in_handshake = 0
+        self.in_handshake: dict[ConnectionObject, None] = {}
         self.pending: deque[ConnectionObject] = deque()
 
     def resize(self, backlog: int) -> None:
         """Make the pool ``backlog`` places large (1 to MAX_BACKLOG); used places stay used."""
         self.backlog = min(max(backlog, 1), MAX_BACKLOG)
-        used = self.in_handshake + len(self.pending)
+        used = len(self.in_handshake) + len(self.pending)
         while len(self.free) + used < self.backlog:
             self.add()
         while self.free and len(self.free) + used > self.backlog:
@@ -68,17 +68,18 @@ class BacklogPool:
         """Take the free object made last for an offer; None if there is none."""
         if not self.free:
             return None
-        self.in_handshake += 1
-        return self.free.pop()
+        connection = self.free.pop()
+        self.in_handshake[connection] = None
+        return connection
 
     def established(self, connection: ConnectionObject) -> None:
         """The handshake of ``connection`` is complete: it waits to be accepted."""
-        self.in_handshake -= 1
+        del self.in_handshake[connection]
         self.pending.append(connection)
 
     def failed(self, connection: ConnectionObject) -> None:
         """The peer was gone before the handshake ended: the object is free again."""
-        self.in_handshake -= 1
+        del self.in_handshake[connection]
         connection.file = None
         connection.remote = b""
         self.free.append(connection)
@@ -86,7 +87,7 @@ class BacklogPool:
     def accept(self) -> ConnectionObject:
         """Take the connection that has waited longest and make its replacement."""
         connection = self.pending.popleft()
-        if len(self.free) + self.in_handshake + len(self.pending) < self.backlog:
+        if len(self.free) + len(self.in_handshake) + len(self.pending) < self.backlog:
             self.add()
         return connection
 

@@ -517,7 +517,7 @@ class StreamEndpoint(SendingEndpoint):
 
     def _release_pool(self) -> None:
         pool, self.pool = self.pool, None
-        for connection in pool.pending:
+        for connection in (*pool.in_handshake, *pool.pending):
             self._reset_pending(pool, connection)
         while pool.free:
             pool.release(pool.free.pop())
