@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from wsock.virtual.capture.packet import CapturedPacket
 
 _EVERYBODY: Final = "(all)"
+#: From one column to the next: so much, or what the longest text needs, but never more than that.
 _GAP: Final = 50
+_WIDEST_GAP: Final = 72
+#: The bar, the shaft's two ends, its tip.
+_ARROW: Final = 7
 _FIRST: Final = " (client)"
 _SECOND: Final = " (server)"
 
@@ -59,6 +63,7 @@ class Ladder:
         #: for each host that talks to itself: who sent first, by the ports of both ends.
         self._first: dict[str, dict[frozenset[int], int]] = {}
         self._columns: list[str] = []
+        self._gap = _GAP
         for packet in packets:
             for name in self._ends(packet):
                 if name not in self._columns:
@@ -69,15 +74,24 @@ class Ladder:
 
     def lines(self) -> list[str]:
         """Return the lines of the diagram."""
+        texts = []
+        for packet in self._packets:
+            self._numbers.see(packet)
+            texts.append(f" {self._text(packet)} ")
+            self._make_room(packet, len(texts[-1]) + _ARROW)
         result = [self._header()]
         pending = list(self._changes)
-        for packet in self._packets:
+        for packet, text in zip(self._packets, texts, strict=True):
             while pending and pending[0].time_ns < packet.time_ns:
                 result.append(self._margin(pending.pop(0)))
-            self._numbers.see(packet)
-            result.append(self._arrow(packet))
+            result.append(self._arrow(packet, text))
         result += [self._margin(change) for change in pending]
         return [line.rstrip() for line in result]
+
+    def _make_room(self, packet: CapturedPacket, width: int) -> None:
+        first, last = (self._columns.index(name) for name in self._ends(packet))
+        needed = -(-width // (abs(first - last) or 1))
+        self._gap = max(self._gap, min(needed, _WIDEST_GAP))
 
     def _ends(self, packet: CapturedPacket) -> tuple[str, str]:
         if packet.arp is not None:
@@ -104,15 +118,15 @@ class Ladder:
         return host + (_FIRST if openers.get(frozenset(ports)) == ports[0] else _SECOND)
 
     def _position(self, name: str) -> int:
-        return self._columns.index(name) * _GAP
+        return self._columns.index(name) * self._gap
 
     def _header(self) -> str:
-        names = "".join(name[: _GAP - 2].ljust(_GAP) for name in self._columns)
+        names = "".join(name[: self._gap - 2].ljust(self._gap) for name in self._columns)
         return f"{'time':>12}  {names}"
 
     def _bars(self) -> list[str]:
-        row = [" "] * (_GAP * max(len(self._columns) - 1, 0) + 1)
-        for place in range(0, len(row), _GAP):
+        row = [" "] * (self._gap * max(len(self._columns) - 1, 0) + 1)
+        for place in range(0, len(row), self._gap):
             row[place] = "|"
         return row
 
@@ -127,24 +141,25 @@ class Ladder:
             return f"{seconds(change.time_ns):12.6f}  {''.join(row)}"
         return f"{seconds(change.time_ns):12.6f}  {''.join(row)}  {change.host}: {change.text}"
 
-    def _arrow(self, packet: CapturedPacket) -> str:
+    def _arrow(self, packet: CapturedPacket, text: str) -> str:
         sender, receiver = self._ends(packet)
         start, end = self._position(sender), self._position(receiver)
         row = self._bars()
         lost = any(comment.startswith("dropped") for comment in packet.comments)
         remark = "".join(f"  [{comment}]" for comment in packet.comments)
-        text = f" {self._text(packet)} "
+        rest = ""
         if start == end:
             body = f"{''.join(row)} (to itself){text}"
         else:
             low, high = min(start, end) + 1, max(start, end)
             width = high - low
-            shaft = text[: width - 6].center(width - 2, "-")
+            if len(text) > width - 6:  # the words that fit; the others stand behind the arrow
+                cut = text.rindex(" ", 1, width - 6)
+                text, rest = text[: cut + 1], f"  ...{text[cut + 1 :].rstrip()}"
+            shaft = text.center(width - 2, "-")
             tip = "X" if lost else ">" if start < end else "<"
             row[low:high] = f"-{shaft}{tip}" if start < end else f"{tip}{shaft}-"
-            body = "".join(row)
-            if len(text) > width - 6:
-                body += f"  ...{text[width - 6 :].rstrip()}"
+            body = "".join(row) + rest
         return f"{packet.time:12.6f}  {body}{remark}"
 
     def _text(self, packet: CapturedPacket) -> str:
