@@ -73,3 +73,26 @@ def test_every_method_to_override_has_a_row() -> None:
     assert public - unnamed == set(re.findall(r"`([a-z]\w*)\(", " ".join(row[1] for row in ROWS)))
     for name in unnamed:
         assert name in PAGE.text
+
+
+async def test_a_program_may_pump_itself(window: wsock.Window) -> None:
+    """A procedure of one's own hands a socket's messages over to its object."""
+    heard = []
+
+    class Client(wsock.AsyncSocket):
+        def on_connect(self, error: int) -> None:
+            heard.append(error)
+            self.close()
+            self.window.post_quit()
+
+    def procedure(message: wsock.Message) -> None:
+        if message.socket is not None:
+            message.socket.handler.dispatch(message)
+
+    listener = wsock.create_server(("127.0.0.1", 0))
+    client = Client(window)
+    client.create()
+    client.connect(listener.getsockname())
+    await window.run(procedure)
+    listener.close()
+    assert heard == [0]
