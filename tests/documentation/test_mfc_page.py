@@ -76,7 +76,7 @@ def test_every_method_to_override_has_a_row() -> None:
 
 
 async def test_a_program_may_pump_itself(window: wsock.Window) -> None:
-    """A procedure of one's own hands a socket's messages over to its object."""
+    """A procedure of one's own hands a socket's messages over to its object, if it still has one."""
     heard = []
 
     class Client(wsock.AsyncSocket):
@@ -86,13 +86,12 @@ async def test_a_program_may_pump_itself(window: wsock.Window) -> None:
             self.window.post_quit()
 
     def procedure(message: wsock.Message) -> None:
-        if message.socket is not None:
+        if message.socket is not None and message.socket.handler is not None:
             message.socket.handler.dispatch(message)
 
-    listener = wsock.create_server(("127.0.0.1", 0))
-    client = Client(window)
-    client.create()
-    client.connect(listener.getsockname())
-    await window.run(procedure)
-    listener.close()
+    with wsock.create_server(("127.0.0.1", 0)) as listener:
+        client = Client(window)
+        client.create()
+        client.connect(listener.getsockname())
+        await window.run(procedure)
     assert heard == [0]
