@@ -76,7 +76,7 @@ def test_every_method_to_override_has_a_row() -> None:
 
 
 async def test_a_program_may_pump_itself(window: wsock.Window) -> None:
-    """A procedure of one's own hands a socket's messages over to its object, if it still has one."""
+    """A procedure of one's own hands messages over to a socket's object, if it has one."""
     heard = []
 
     class Client(wsock.AsyncSocket):
