@@ -16,7 +16,8 @@ from wsock.virtual.random_streams import RandomStream, RandomStreams
 from wsock.virtual.scheduler import RANK_DELIVERY, Owner, Scheduler
 from wsock.virtual.tcp import Connection, Listener, TcpLayer, TcpSettings
 from wsock.virtual.tcp.options import Options
-from wsock.virtual.tcp.segment import ACK, SYN, Segment, build, flags_text, parse
+from wsock.virtual.tcp.segment import ACK, FIN, SYN, Segment, build, flags_text, parse
+from wsock.virtual.tcp.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -379,3 +380,25 @@ class Script:
 def brief(segment: Segment) -> tuple[str, int, int, int]:
     """Flags, seq, ack and length of a segment."""
     return flags_text(segment.flags), segment.seq, segment.ack, len(segment.data)
+
+
+def data(count: int, start: int = 0) -> bytes:
+    """Bytes of which no two neighbouring segments are alike."""
+    return bytes((start + n) % 251 for n in range(count))
+
+
+def reach(script: Script, state: State) -> Connection:
+    """Bring a passive connection into ``state``; rcv_nxt is 1001, or 1002 after the peer's FIN."""
+    connection = script.open(options=Options(mss=1000))
+    if state in (State.CLOSE_WAIT, State.LAST_ACK):
+        script.inject(ACK | FIN, 1001, 7001)
+    if state not in (State.ESTABLISHED, State.CLOSE_WAIT):
+        connection.close()
+        script.outputs()
+    if state in (State.FIN_WAIT_2, State.TIME_WAIT):
+        script.inject(ACK, 1001, 7002)
+    if state in (State.CLOSING, State.TIME_WAIT):
+        script.inject(ACK | FIN, 1001, 7001 if state is State.CLOSING else 7002)
+    assert connection.state is state
+    script.client.events.clear()
+    return connection
