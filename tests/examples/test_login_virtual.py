@@ -49,7 +49,7 @@ async def placed(world: World) -> AsyncIterator[Place]:
     """The server runs on the network while the block does."""
     place = Place(world)
     async with place.network.attach(), place.host.running(place.serve):
-        await trio.sleep(0.1)
+        await place.network.settle()  # now it listens
         yield place
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 pytest.importorskip("greenback")
 
@@ -34,24 +35,15 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-async def connected(port: int) -> trio.SocketStream:
-    """A client, as soon as the server listens."""
-    with trio.fail_after(5):
-        while True:
-            try:
-                return await trio.open_tcp_stream("127.0.0.1", port)
-            except OSError:
-                await trio.sleep(0.005)
-
-
 @pytest.mark.parametrize("model", [thread_server, select_server, message_server, event_server])
 async def test_echo_servers(model: ModuleType) -> None:
     """Three clients at once, one of which says nothing until the others are done."""
     port = free_port()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(win32.start, partial(model.main, port, clients=3))
-        silent, first, second = [await connected(port) for _ in range(3)]
-        with trio.fail_after(5):
+        await wait_all_tasks_blocked()  # now it waits for clients
+        silent, first, second = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
+        with trio.fail_after(30):
             for stream, text in ((first, b"one"), (second, b"two"), (first, b"three" * 300)):
                 await stream.send_all(text)
                 echo = b""
@@ -70,11 +62,11 @@ async def test_the_first_lesson(
     """Client and server, with the addresses of the lesson."""
     port = free_port("127.0.0.105")
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(win32.start, lesson_server.main, port)
-            while await win32.start(lesson_client.main, port):  # noqa: ASYNC110 (no event says so)
-                await trio.sleep(0.005)
+            await wait_all_tasks_blocked()  # now it waits for a client
+            assert await win32.start(lesson_client.main, port) == 0
     shown = capsys.readouterr().out
     assert f"waiting on 127.0.0.105:{port}\n" in shown
     assert "client 127.0.0.103:" in shown

@@ -50,9 +50,7 @@ def clog(stream: SocketStream) -> None:
 async def test_streams_keep_trio_s_contract(provider: Provider) -> None:
     """What Trio checks of its own streams, clogged ones included; on every provider."""
     stack = provider.make_stack()
-    await check_half_closeable_stream(
-        partial(make_pair, stack), partial(make_clogged_pair, stack)
-    )
+    await check_half_closeable_stream(partial(make_pair, stack), partial(make_clogged_pair, stack))
 
 
 async def test_streams_over_a_socketpair_keep_it_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 
 import pytest
@@ -96,17 +97,16 @@ def test_the_keyboard_suspends_only_its_thread(monkeypatch: pytest.MonkeyPatch) 
 
     class Slow:
         def readline(self) -> str:
-            while not woken:
-                time.sleep(0.001)
+            assert woken.wait(30)
             return "typed\n"
 
-    woken: list[int] = []
+    woken = threading.Event()
     monkeypatch.setattr("sys.stdin", Slow())
     buffer = bytearray(8)
     reader = w.CreateThread(lambda _: w.fgets(buffer, 8, w.stdin) and 0, None)
     w.CreateThread(lambda _: w.SetEvent(release), None)
     assert w.WaitForSingleObject(release, 2000) == w.WAIT_OBJECT_0
-    woken.append(1)
+    woken.set()
     assert w.WaitForSingleObject(reader, 2000) == w.WAIT_OBJECT_0
     assert buffer[:7] == b"typed\n\0"
 

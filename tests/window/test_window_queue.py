@@ -73,7 +73,9 @@ async def test_quit_comes_after_everything_posted(window: Window) -> None:
     assert window.peek() is None
 
 
-async def test_a_filtered_wait_sleeps_beside_messages_that_do_not_pass(window: Window) -> None:
+async def test_a_filtered_wait_sleeps_beside_messages_that_do_not_pass(
+    window: Window, autojump_clock: MockClock
+) -> None:
     """Also beside an elapsed timer; looking again and again would never let idleness come."""
     window.post(WM_USER + 1)
     window.set_timer(1, 0.01)
@@ -352,9 +354,7 @@ async def test_short_timers_count_as_ten_milliseconds(
     assert drain(window) == [1]
 
 
-async def test_timers_pass_filters_like_messages(
-    window: Window, autojump_clock: MockClock
-) -> None:
+async def test_timers_pass_filters_like_messages(window: Window, autojump_clock: MockClock) -> None:
     """By number; the earliest of those that pass."""
     window.set_timer(1, 1)
     await trio.sleep(1)
