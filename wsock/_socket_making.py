@@ -43,6 +43,7 @@ def socket(
     Raises:
       WSAEAFNOSUPPORT, WSAESOCKTNOSUPPORT, WSAEPROTONOSUPPORT: there is no such socket.
       WSAEMFILE, WSAENOBUFS: out of descriptors or memory. WSAENOTSOCK: ``fileno`` is no socket.
+      WSAEINVAL: a Socket has ``fileno`` already. A ``fileno`` that is refused stays open.
     """
     if stack is None:
         stack = _stack.current_stack()
@@ -94,24 +95,43 @@ def reset_client(error: Exception, message: Message) -> None:
 def from_stdlib_socket(sock: std.socket, *, stack: Stack | None = None) -> Socket:
     """Take over a socket of the standard library: bound, listening or connected as it is.
 
-    ``sock`` is detached: it must not be used afterwards.
+    ``sock`` is detached, once all has gone well: it must not be used afterwards.
+
+    Raises:
+      As ``socket`` with ``fileno``; then ``sock`` is as it was.
     """
     if stack is None:
         stack = _stack.current_stack()
-    return _adopt(stack, sock.detach())
+    adopted = _adopt(stack, sock.fileno())
+    sock.detach()
+    return adopted
+
+
+_FAMILIES: Final = {std.AF_INET, std.AF_INET6, getattr(std, "AF_UNIX", std.AF_INET)}
 
 
 def _adopt(stack: Stack, descriptor: int) -> Socket:
+    """Take over a descriptor; whatever fails leaves it open, and the caller's."""
     try:
         probe = std.socket(fileno=descriptor)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a negative number
         raise errors.WSAENOTSOCK("socket", "", f"descriptor {descriptor}: {error}") from None
     family, kind, proto = int(probe.family), int(probe.type), probe.proto
     probe.detach()
+    if family not in _FAMILIES:
+        raise errors.WSAEAFNOSUPPORT("socket", "", f"descriptor {descriptor}: family {family}")
+    if kind not in (std.SOCK_STREAM, std.SOCK_DGRAM):
+        raise errors.WSAESOCKTNOSUPPORT("socket", "", f"descriptor {descriptor}: type {kind}")
+    if any(endpoint.file.number() == descriptor for endpoint in stack.endpoints.values()):
+        raise errors.WSAEINVAL("socket", "", f"descriptor {descriptor} belongs to a Socket already")
     file = stack.provider.adopt(descriptor, family, kind, proto)
     endpoint = stack.endpoint(family, kind, proto, file)
     sock = Socket(endpoint, stack)
-    afd.adopt(endpoint)
+    try:
+        afd.adopt(endpoint)
+    except BaseException:
+        endpoint.give_away()
+        raise
     return sock
 
 

@@ -49,15 +49,25 @@ def open_listener(host: str, port: int) -> wsock.Socket:
 def inherited_descriptors(environment: MutableMapping[str, str]) -> list[int]:
     """The descriptors that systemd handed to this process; takes the variables away.
 
+    From here on none of them is inherited by processes that this one starts.
+
     Raises:
-      ValueError: the variables are no numbers.
+      ValueError: LISTEN_FDS is no number, or there are no such descriptors.
     """
     count = environment.pop("LISTEN_FDS", "")
     process = environment.pop("LISTEN_PID", "")
     environment.pop("LISTEN_FDNAMES", None)
     if not count or process != str(os.getpid()):
         return []
-    return list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
+    if not (count.isascii() and count.isdigit()):
+        raise ValueError(f"LISTEN_FDS={count}: a number of descriptors was expected")
+    descriptors = list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
+    for descriptor in descriptors:
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError:
+            raise ValueError(f"LISTEN_FDS={count}: descriptor {descriptor} is not open") from None
+    return descriptors
 
 
 def adopt_listeners(descriptors: list[int], *, anywhere: bool) -> list[wsock.Socket]:
@@ -65,12 +75,11 @@ def adopt_listeners(descriptors: list[int], *, anywhere: bool) -> list[wsock.Soc
 
     Raises:
       NotLoopbackError: one of them can be reached from elsewhere.
-      WSAEOPNOTSUPP: one of them is not a listening TCP socket.
+      WSAENOTSOCK, WSAEOPNOTSUPP, ...: one of them is not a listening TCP socket.
     """
     with ExitStack() as opened:
         adopted = []
         for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
             sock = opened.enter_context(wsock.socket(fileno=descriptor))
             if sock.state != "LISTENING" or sock.family not in {stdlib.AF_INET, stdlib.AF_INET6}:
                 text = f"descriptor {descriptor} is not a TCP socket that listens"

@@ -135,58 +135,128 @@ async def test_it_listens_on_ipv6_too(tmp_path: Path) -> None:
 # Sockets of systemd
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="systemd is not there")
-async def test_it_serves_on_the_sockets_systemd_hands_over(tmp_path: Path) -> None:
-    """``LISTEN_FDS`` of them, from descriptor 3 on, if they are meant for this process."""
-    starter = (
-        "import os, runpy, sys\n"
-        "os.environ['LISTEN_PID'] = str(os.getpid())\n"
-        "os.dup2(int(sys.argv.pop(1)), 3)\n"
-        "runpy.run_module('examples.login_server', run_name='__main__')\n"
+STARTER = """\
+import os, runpy, sys
+os.environ["LISTEN_PID"] = str(os.getpid())
+given = [int(number) for number in sys.argv.pop(1).split(",")]
+copies = [os.dup2(number, 100 + place) for place, number in enumerate(given)]
+for place, number in enumerate(copies):
+    os.dup2(number, 3 + place)
+runpy.run_module("examples.login_server", run_name="__main__")
+"""
+
+
+async def start_with(
+    tmp_path: Path, descriptors: list[int], count: str, *options: str
+) -> trio.Process:
+    """The server as systemd starts it: those descriptors from 3 on, ``count`` in LISTEN_FDS."""
+    database = f"sqlite:///{tmp_path / 'accounts.db'}"
+    numbers = ",".join(map(str, descriptors))
+    return await trio.lowlevel.open_process(
+        [sys.executable, "-c", STARTER, numbers, "--database", database, *SMALL, *options],
+        cwd=ROOT,
+        env={**os.environ, "LISTEN_FDS": count, "LISTEN_FDNAMES": "a:b"},
+        pass_fds=descriptors,
+        stderr=subprocess.PIPE,
     )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        descriptor = listener.fileno()
-        database = f"sqlite:///{tmp_path / 'accounts.db'}"
-        options = ["--port", "1", "--database", database, *SMALL]
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-c", starter, str(descriptor), *options],
-            cwd=ROOT,
-            env={**os.environ, "LISTEN_FDS": "1"},
-            pass_fds=[descriptor],
-            stderr=subprocess.PIPE,
-        )
+
+
+SYSTEMD = pytest.mark.skipif(sys.platform == "win32", reason="systemd is not there")
+
+
+@SYSTEMD
+async def test_it_serves_on_the_sockets_systemd_hands_over(tmp_path: Path) -> None:
+    """All ``LISTEN_FDS`` of them, from descriptor 3 on; --port says nothing then."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.2", 0)) as two,
+    ):
+        addresses = [one.getsockname(), two.getsockname()]
+        descriptors = [one.fileno(), two.fileno()]
+        process = await start_with(tmp_path, descriptors, "2", "--port", "1")
     async with ended(process) as run:
-        assert (await run.event("listening"))["port"] == port
-        stream = await trio.open_tcp_stream("127.0.0.1", port)
-        await stream.send_all(b"QUIT\n")
-        assert await read_until(stream, b"\n") == b"OK bye\n"
-        await stream.aclose()
+        for host, port in addresses:
+            line = await run.event("listening")
+            assert (line["host"], line["port"]) == (host, port)
+        for address in addresses:
+            async with await trio.open_tcp_stream(*address) as stream:
+                await stream.send_all(b"QUIT\n")
+                assert await read_until(stream, b"\n") == b"OK bye\n"
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
 
 
-def test_descriptors_for_another_process_are_left_alone() -> None:
+@SYSTEMD
+@pytest.mark.parametrize(
+    ("kind", "count", "problem"),
+    [
+        ("udp", "1", b"descriptor 3 is not a TCP socket that listens"),
+        ("file", "1", b"descriptor 3: "),
+        ("unix", "1", b"descriptor 3 is not a TCP socket that listens"),
+        ("connected", "1", b"descriptor 3 is not a TCP socket that listens"),
+        ("anywhere", "1", b"0.0.0.0 is not loopback"),
+        ("udp", "many", b"LISTEN_FDS=many"),
+        ("udp", "-1", b"LISTEN_FDS=-1"),
+        ("udp", "50", b"is not open"),
+    ],
+)
+async def test_wrong_descriptors_are_refused_in_one_line(
+    tmp_path: Path, kind: str, count: str, problem: bytes
+) -> None:
+    """The server does not start, says which descriptor is what it cannot serve; exit code 2."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+        socket.create_connection(tcp.getsockname()) as connected,
+        socket.create_server(("0.0.0.0", 0)) as anywhere,
+        (tmp_path / "file").open("w") as file,
+    ):
+        udp.bind(("127.0.0.1", 0))
+        unix.bind(str(tmp_path / "unix"))
+        unix.listen()
+        given = {
+            "udp": udp, "unix": unix, "connected": connected, "anywhere": anywhere, "file": file
+        }[kind]  # fmt: skip
+        process = await start_with(tmp_path, [given.fileno()], count)
+    async with ended(process):
+        assert process.stderr is not None
+        said = b"".join([data async for data in process.stderr])
+        assert await process.wait() == 2
+    assert problem in said
+    assert said.count(b"\n") == 1
+
+
+def test_descriptors_for_another_process_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """LISTEN_PID says whom they are for; the variables go no further in any case."""
+    shut = []
+    monkeypatch.setattr(os, "set_inheritable", lambda number, on: shut.append((number, on)))
     mine = {"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": "a:b"}
-    other = {"LISTEN_FDS": "2", "LISTEN_PID": "1", "PATH": "/bin"}
     assert inherited_descriptors(mine) == [3, 4]
-    assert inherited_descriptors(other) == []
-    assert (mine, other) == ({}, {"PATH": "/bin"})
+    assert (mine, shut) == ({}, [(3, False), (4, False)])
+    for process in ("1", "", "nonsense", f"{os.getpid()} "):
+        other = {"LISTEN_FDS": "2", "LISTEN_PID": process, "PATH": "/bin"}
+        assert inherited_descriptors(other) == []
+        assert other == {"PATH": "/bin"}
+    assert inherited_descriptors({"LISTEN_FDS": "0", "LISTEN_PID": str(os.getpid())}) == []
+    assert inherited_descriptors({"LISTEN_FDS": "2"}) == []
+    assert len(shut) == 2
 
 
 async def test_sockets_that_are_handed_over_obey_the_same_rules() -> None:
-    """Loopback only, and they must listen; what is refused is closed."""
+    """Loopback only, and they must listen; what is refused is closed, and those before it."""
     for address, problem in (
         (("0.0.0.0", 0), NotLoopbackError),
         (None, wsock.WSAEOPNOTSUPP),
     ):
+        good = socket.create_server(("127.0.0.1", 0)).detach()
         sock = socket.create_server(address) if address else socket.socket()
         descriptor = sock.detach()
         with pytest.raises(problem):
-            adopt_listeners([descriptor], anywhere=False)
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(descriptor)
+            adopt_listeners([good, descriptor], anywhere=False)
+        for closed in (good, descriptor):
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(closed)
     sock = socket.create_server(("0.0.0.0", 0))
     (adopted,) = adopt_listeners([sock.detach()], anywhere=True)
     adopted.close()

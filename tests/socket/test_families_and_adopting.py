@@ -273,6 +273,54 @@ def test_adopting_what_is_no_socket() -> None:
     os.close(number)
 
 
+def test_what_cannot_be_adopted_stays_its_owners() -> None:
+    """Another family, another type, or no descriptor at all: refused, and nothing is closed."""
+    near, far = std.socketpair(std.AF_UNIX, std.SOCK_SEQPACKET)
+    with near, far:
+        with pytest.raises(wsock.WSAESOCKTNOSUPPORT, match="type 5"):
+            wsock.from_stdlib_socket(near)
+        near.send(b"still mine")
+        assert far.recv(99) == b"still mine"
+    if hasattr(std, "AF_NETLINK"):
+        with std.socket(std.AF_NETLINK, std.SOCK_RAW, 0) as other:
+            with pytest.raises(wsock.WSAEAFNOSUPPORT):
+                wsock.socket(fileno=other.fileno())
+            assert other.getsockname() is not None
+    with pytest.raises(wsock.WSAENOTSOCK):
+        wsock.socket(fileno=-1)
+    closed = std.socket()
+    closed.close()
+    with pytest.raises(wsock.WSAENOTSOCK):
+        wsock.from_stdlib_socket(closed)
+
+
+async def test_a_descriptor_is_adopted_once(world: World) -> None:
+    """A second Socket on it would close it under the first."""
+    pair = world.local_pair()
+    with pytest.raises(wsock.WSAEINVAL, match="belongs to a Socket already"):
+        wsock.socket(fileno=pair.near.fileno(), stack=world.stack)
+    pair.far.send_nowait(b"x")
+    assert await pair.near.recv(9) == b"x"
+
+
+async def test_an_adoption_that_fails_half_way_gives_the_descriptor_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The standard library's object is as it was, and no Socket is left that would close it."""
+    near, far = std.socketpair()
+
+    def fail(_endpoint: object) -> None:
+        raise OSError("no memory, say")
+
+    with near, far, monkeypatch.context() as patch:
+        patch.setattr("wsock.afd.adopt", fail)
+        with pytest.raises(OSError, match="no memory"):
+            wsock.from_stdlib_socket(near, stack=world.stack)
+        near.send(b"still mine")
+        assert far.recv(99) == b"still mine"
+        assert world.stack.netstat() == []
+
+
 async def test_context_manager(world: World) -> None:
     """Leaving ``with sock:`` closes, also with bytes unsent."""
     pair = await world.pair()
