@@ -13,9 +13,10 @@ import io
 import tempfile
 
 import wsock
-from examples.login_server import accounts, limits, listeners, log, passwords, server, service
-from examples.login_server.client import LoginClient
 from wsock.virtual import Network
+
+from ..login_server import accounts, limits, listeners, log, passwords, server, service
+from ..login_server.client import LoginClient
 
 COMMANDS = "REGISTER alice correct-horse", "LOGIN alice wrong", "LOGIN alice correct-horse", "QUIT"
 
@@ -39,8 +40,7 @@ async def talk(net: Network) -> None:
             reply = (await client.ask(command))[:32]
             print(f"{net.time - start:6.2f} s  {command:<28}  {reply}")
         await silent.connect(("server", 7023))
-        start, farewell = net.time, await silent.recv(100)
-        print(f"put out after {net.time - start:.1f} s: {farewell!r}")
+        print(f"put out: {await silent.recv(100)!r} at {net.time:.1f} s")
 
 
 async def main(net: Network) -> None:
