@@ -46,6 +46,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ReceivingEndpoint"]
 
+# As plain ints: each operation on the enum's members costs half a microsecond.
+_MSG_OOB: Final = int(std.MSG_OOB)
+_MSG_PEEK: Final = int(std.MSG_PEEK)
+_MSG_WAITALL: Final = int(std.MSG_WAITALL)
+_ENTIRE_MESSAGE: Final = int(ReceiveFlags.ENTIRE_MESSAGE)
+
 READ_AND_OOB: Final = FD_READ | FD_OOB
 KEEP: Final = ~READ_AND_OOB
 
@@ -137,18 +143,18 @@ class ReceivingEndpoint(Endpoint):
         try:
             if self.attention & NOT_CONNECTED:
                 raise errors.WSAENOTCONN("recv", self.state)
-            if flags & std.MSG_WAITALL:
+            if flags & _MSG_WAITALL:
                 raise errors.WSAEOPNOTSUPP("recv", self.state, "MSG_WAITALL must wait: await recv")
-            if flags & std.MSG_OOB:
+            if flags & _MSG_OOB:
                 return self._receive_urgent(max_bytes, flags)
             if self.attention & SHUT_RECEIVE:
                 raise errors.WSAESHUTDOWN("recv", self.state)
             if max_bytes < 0:
                 raise self._negative_length(max_bytes)
-            return self._receive_normal(max_bytes, flags & std.MSG_PEEK)
+            return self._receive_normal(max_bytes, flags & _MSG_PEEK)
         finally:
             if not (max_bytes < 0 and self.windows_rules and self._in_event_mode()):
-                self.re_enable(FD_OOB if flags & std.MSG_OOB else READ_AND_OOB)
+                self.re_enable(FD_OOB if flags & _MSG_OOB else READ_AND_OOB)
                 if self.attention & PEER_RELEASED:
                     self.evaluate(FD_CLOSE)
 
@@ -236,7 +242,7 @@ class ReceivingEndpoint(Endpoint):
         if max_bytes < 0:
             raise self._negative_length(max_bytes)
         if self.urgent:
-            return self._held_urgent(max_bytes, peek=bool(flags & std.MSG_PEEK))
+            return self._held_urgent(max_bytes, peek=bool(flags & _MSG_PEEK))
         return self._urgent_from_transport(max_bytes, flags)
 
     def _held_urgent(self, max_bytes: int, *, peek: bool) -> bytes:
@@ -247,7 +253,7 @@ class ReceivingEndpoint(Endpoint):
 
     def _urgent_from_transport(self, max_bytes: int, flags: int) -> bytes:
         try:
-            data: bytes = self.connection.read(max_bytes, flags & (std.MSG_OOB | std.MSG_PEEK))
+            data: bytes = self.connection.read(max_bytes, flags & (_MSG_OOB | _MSG_PEEK))
         except OSError as error:
             # Linux says EINVAL where no urgent byte is; for Winsock that is "not now".
             if error.errno in (errno.EINVAL, errno.EAGAIN):
@@ -257,7 +263,7 @@ class ReceivingEndpoint(Endpoint):
             raise self.broken("recv", error) from None
         if not self.host.device.provider.eager:
             self.attention |= URGENT  # the mark stays in the stream: a read stops there
-        elif not flags & std.MSG_PEEK:
+        elif not flags & _MSG_PEEK:
             self.attention &= ~URGENT
         return data
 
@@ -349,7 +355,7 @@ class ReceivingEndpoint(Endpoint):
             return
         if not self.host.device.provider.eager:
             try:
-                self.urgent += self.connection.read(1, std.MSG_OOB)
+                self.urgent += self.connection.read(1, _MSG_OOB)
             except OSError:  # taken already: this is the same mark
                 return
         self.wake_receiver()
@@ -374,7 +380,7 @@ class ReceivingEndpoint(Endpoint):
             return Status.DATA_NOT_ACCEPTED, 0, 0
         self._buffer(bytes(data[:indicated]))
         rest = capacity - self.rx_count
-        if flags & ReceiveFlags.ENTIRE_MESSAGE or rest <= 0:
+        if flags & _ENTIRE_MESSAGE or rest <= 0:
             answer = Status.SUCCESS, indicated, 0
         else:
             answer = Status.MORE_PROCESSING_REQUIRED, indicated, rest
