@@ -158,7 +158,8 @@ _watchers: Final[set[int]] = set()
 
 
 def _trace(queue: MessageQueue) -> None:
-    queue.__class__ = TracedMessageQueue
+    if type(queue) is MessageQueue:  # a program's own kind of queue is left alone
+        queue.__class__ = TracedMessageQueue
 
 
 def trace_queues(watcher: object, *, on: bool) -> None:
@@ -175,4 +176,7 @@ def trace_queues(watcher: object, *, on: bool) -> None:
     else:
         _message_queue.new_queue_hooks.remove(_trace)
     for queue in list(_message_queue.queues):
-        queue.__class__ = TracedMessageQueue if on else MessageQueue
+        if on:
+            _trace(queue)
+        elif type(queue) is TracedMessageQueue:
+            queue.__class__ = MessageQueue

@@ -28,7 +28,7 @@ def _plain_before_and_after() -> Iterator[None]:
     """Outside of a watch every queue is a plain one, and nothing waits for new queues."""
     yield
     assert _message_queue.new_queue_hooks == []
-    assert {type(queue) for queue in _message_queue.queues} <= {MessageQueue}
+    assert TracedMessageQueue not in {type(queue) for queue in _message_queue.queues}
 
 
 def traffic(trace: tdimon.Trace) -> list[tuple[str, str]]:
@@ -352,6 +352,21 @@ async def test_new_queues_are_traced_and_old_ones_given_back() -> None:
                 meanwhile.post(WM_USER)
             assert len(traffic(outer)) == 1
         assert type(before.queue) is MessageQueue
+
+
+async def test_a_queue_of_another_kind_is_left_alone() -> None:
+    """A class of the program's own cannot be swapped; it works on, without rows."""
+
+    class Own(MessageQueue):
+        """With a dictionary of its own."""
+
+    queue = Own()
+    with tdimon.watch() as trace:
+        queue.post(None, WM_USER)
+        Own().post(None, WM_USER)
+    assert type(queue) is Own
+    assert traffic(trace) == []
+    queue.close()
 
 
 async def test_filters_by_message_and_event() -> None:
