@@ -175,8 +175,9 @@ def trace_queues(watcher: object, *, on: bool) -> None:
         _message_queue.new_queue_hooks.append(_trace)
     else:
         _message_queue.new_queue_hooks.remove(_trace)
-    for queue in list(_message_queue.queues):
+    queues: list[Any] = list(_message_queue.queues)
+    for queue in queues:
         if on:
             _trace(queue)
         elif type(queue) is TracedMessageQueue:
-            queue.__class__ = MessageQueue
+            setattr(queue, "__class__", MessageQueue)  # noqa: B010  (mypy narrows the type)

@@ -252,6 +252,94 @@ def test_a_full_disk_is_an_error_of_its_own(echo: str, tmp_path: Path) -> None:
     assert errors.startswith("Error: cannot write:")
 
 
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+
+
+@FULL
+def test_rows_that_find_no_room(echo: str, tmp_path: Path) -> None:
+    """With ``-o`` on a full disk the program runs to its end; one line, exit code 1."""
+    code, output, errors = finished(
+        "tdimon", "-o", "/dev/full", "-s", "run.jsonl", echo, cwd=tmp_path
+    )
+    assert (code, output) == (1, "program says:\n")
+    assert errors == "Error: the rows could not be written: [Errno 28] No space left on device\n"
+    assert len(load(tmp_path / "run.jsonl")) > 30
+
+
+@FULL
+@pytest.mark.parametrize("command", ["show", "stats", "draw", "diff", "fields"])
+def test_full_standard_output(saved: str, command: str) -> None:
+    """Every command says in one line that it could not write, exit code 1."""
+    files = {"diff": (saved, saved), "fields": ()}.get(command, (saved,))
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        finished_process = subprocess.run(
+            [sys.executable, "-m", "wsock", "tdimon", command, *files],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+            timeout=60,
+        )
+    assert finished_process.returncode == 1
+    assert finished_process.stderr == "Error: cannot write: [Errno 28] No space left on device\n"
+
+
+def test_what_the_program_does_to_its_output_is_its_own(echo: str, tmp_path: Path) -> None:
+    """A program that catches what it prints gets no rows, one that closes its output loses none."""
+    with open(echo, encoding="utf-8") as file:
+        text = file.read()
+    (tmp_path / "odd.py").write_text(
+        "import contextlib, io, sys, time\ncaught = io.StringIO()\n"
+        "with contextlib.redirect_stdout(caught):\n"
+        + "".join(f"    {line}\n" for line in text.splitlines())
+        + "    time.sleep(0.5)  # the rows are shown meanwhile\n"
+        "print('caught:', repr(caught.getvalue()))\nsys.stdout.close()\n",
+        encoding="utf-8",
+    )
+    code, output, errors = finished("tdimon", "odd.py", cwd=tmp_path)
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert "caught: 'program says:\\n'" in lines
+    assert sum("TDI_SEND" in line for line in lines) == 1
+
+
+def test_lines_are_whole(tmp_path: Path) -> None:
+    """The program's lines and the rows share a pipe, and none is cut by another."""
+    (tmp_path / "talks.py").write_text(
+        "import wsock\n"
+        "for number in range(3000):\n"
+        "    with wsock.socket() as sock:\n"
+        "        sock.bind(('127.0.0.1', 0))\n"
+        "    print('line', number, 'end')\n",
+        encoding="utf-8",
+    )
+    code, output, _ = finished("tdimon", "-f", "ws.call", "talks.py", cwd=tmp_path)
+    assert code == 0
+    said = [line for line in output.splitlines() if "line" in line]
+    assert said == [f"line {number} end" for number in range(3000)]
+    assert sum("closesocket" in line for line in output.splitlines()) == 3000
+
+
+def test_a_live_table_needs_a_terminal(echo: str) -> None:
+    """In a pipe ``--live`` is plain lines."""
+    code, output, _ = finished("tdimon", "--live", "-f", "tdi.request == TDI_SEND", echo)
+    assert code == 0
+    assert "\x1b" not in output
+    assert "TDI_SEND" in output
+
+
+def test_a_traceback_is_the_programs(echo: str, tmp_path: Path) -> None:
+    """What ``python program.py`` prints, and nothing of the monitor."""
+    (tmp_path / "fails.py").write_text("def deep():\n    raise KeyError(1)\n\ndeep()\n")
+    _, _, errors = finished("tdimon", "fails.py", cwd=tmp_path)
+    plain = subprocess.run(
+        [sys.executable, "fails.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False
+    ).stderr
+    assert errors.replace(str(tmp_path / "fails.py"), "fails.py") == plain.replace(
+        str(tmp_path / "fails.py"), "fails.py"
+    )
+
+
 def test_there_is_no_such_script() -> None:
     """A misspelt command or script is told, with what it might be."""
     result = wsock("tdimon", "shwo")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 
 import pytest
 
@@ -175,10 +176,60 @@ def test_a_stream_follows_the_trace() -> None:
 def test_a_stream_whose_reader_went_away() -> None:
     """A write that fails ends the printing and nothing else."""
     file = io.StringIO()
-    stream = Stream(traced(), Selection(), "plain", file)
     file.write = lambda text: (_ for _ in ()).throw(BrokenPipeError())  # type: ignore[method-assign]
-    stream.refresh()
-    stream.refresh()
+    with Stream(traced(), Selection(), "plain", file) as stream:
+        pass
+    assert stream.failure is None
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("a mistake")])
+def test_a_showing_that_fails_is_told(error: Exception) -> None:
+    """Whatever goes wrong in the thread that shows: the block goes on, and ``failure`` is why."""
+    file = io.StringIO()
+
+    def fail(text: str) -> int:
+        raise error
+
+    file.write = fail  # type: ignore[method-assign]
+    with Stream(traced(), Selection(), "plain", file) as stream:
+        pass
+    assert stream.failure is error
+
+
+@pytest.mark.parametrize("setting", [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_marks_where_there_is_no_colour(
+    monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str]
+) -> None:
+    """A terminal without colours gets marks instead, and no escape code."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv(*setting)
+    file = Terminal()
+    Stream(traced(), Selection(highlight=["request=TDI_SEND"]), "plain", file).refresh()
+    assert "\x1b" not in file.getvalue()
+    marked = [line for line in file.getvalue().splitlines() if line.startswith("> ")]
+    assert marked
+    assert all("TDI_SEND" in line for line in marked)
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (40, ["request", "detail"]),
+        (80, ["object", "request", "result", "detail"]),
+        (160, list(Row._fields)),
+    ],
+)
+def test_a_narrow_terminal_shows_fewer_columns(
+    monkeypatch: pytest.MonkeyPatch, columns: int, names: list[str]
+) -> None:
+    """What happened stays readable where there is little room."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    file = Terminal()
+    with Screen(traced(), Selection(), "plain", file):
+        pass
+    heads = [line for line in file.getvalue().splitlines() if "request" in line]
+    assert re.findall(r"[a-z]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", heads[-1])) == names
 
 
 def test_a_live_table_is_drawn_and_leaves_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -32,6 +34,7 @@ from wsock.tdimon.statistics import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import TracebackType
 
     from wsock.tdi.trace import TraceRecord
 
@@ -169,13 +172,16 @@ def run(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_opened(output)) if output else None
         with watch(capacity=capacity, payload_bytes=payload) as trace:
+            shown = None
             if not quiet:
-                view = Screen if live and file is None else Stream
-                shown = view(
+                shown = _view(live and file is None)(
                     trace, selection, profile, file, with_hosts=bool(hosts), folding=not unfold
                 )
                 stack.enter_context(shown)
             code = start()
+    if shown is not None and shown.failure is not None:
+        click.echo(f"Error: the rows could not be written: {shown.failure}", err=True)
+        code = code or 1
     _save(trace, saves)
     for name in diagrams:
         _draw(_chosen(trace, selection, profile), name, collapse=not unfold)
@@ -212,6 +218,16 @@ def _program(
     return functools.partial(_run, program, arguments, module=module)
 
 
+def _view(live: bool) -> type[Screen | Stream]:
+    """A live table, or lines; lines too where there is no terminal to draw a table on."""
+    if live and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        return Screen
+    # The program's lines and the rows share standard output: each line is written as a whole.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
+    return Stream
+
+
 def _run_scripts(scripts: Any, pcap: str | None) -> int:  # noqa: ANN401
     try:
         code: int = scripts.run(pcap)
@@ -223,10 +239,14 @@ def _run_scripts(scripts: Any, pcap: str | None) -> int:  # noqa: ANN401
 @contextlib.contextmanager
 def _opened(name: str) -> Iterator[IO[str]]:
     try:
-        with Path(name).open("w", encoding="utf-8", newline="\n") as file:
-            yield file
+        file = Path(name).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115
     except OSError as error:
         raise click.ClickException(f"cannot write: {error}") from error
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):  # who wrote has flushed, and knows what went wrong
+            file.close()
 
 
 def _run(program: str, arguments: tuple[str, ...], *, module: bool) -> int:
@@ -245,10 +265,19 @@ def _run(program: str, arguments: tuple[str, ...], *, module: bool) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except Exception:  # the program's own: shown as Python shows it, and the trace is saved
-        sys.excepthook(*sys.exc_info())
+    except Exception as error:  # the program's own: shown as Python shows it; the trace is saved
+        frames = _own_frames(error.__traceback__)
+        sys.excepthook(type(error), error.with_traceback(frames), frames)
         return 1
     return 0
+
+
+def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without the frames that ``python program.py`` would not have."""
+    rest = traceback
+    while rest is not None and rest.tb_frame.f_globals.get("__name__") in (__name__, "runpy"):
+        rest = rest.tb_next
+    return rest or traceback
 
 
 @tdimon.command()
@@ -271,11 +300,10 @@ def attach(
     The program must have allowed it: with tdimon.allow(PATH).
     """
     trace = Trace()
-    view = Screen if live else Stream
     try:
         records = follow(path)
         click.echo(f"watching the program behind {path}; Ctrl-C ends it", err=True)
-        shown = view(trace, selection, profile, folding=not unfold)
+        shown = _view(live)(trace, selection, profile, folding=not unfold)
         with contextlib.suppress(KeyboardInterrupt), shown:
             for record in records:
                 trace.ring.refill([record])
@@ -310,7 +338,13 @@ def show(file: str, selection: Selection, profile: str, unfold: bool, host: str 
     """Print the rows of a saved trace."""
     trace = _loaded(file)
     several = host is None and len(trace.hosts()) > 1
-    Stream(trace, selection, profile, host=host, with_hosts=several, folding=not unfold).refresh()
+    shown = Stream(trace, selection, profile, host=host, with_hosts=several, folding=not unfold)
+    try:
+        shown.refresh()
+    except BrokenPipeError:
+        return
+    finally:
+        shown.close()
 
 
 @tdimon.command()

@@ -7,11 +7,16 @@
 # Rule 1: a thread of its own reads copies of the ring a few times a second; the program that is
 #         watched never waits for a terminal.
 # Rule 2: on a terminal there are colours, in a pipe or a file plain lines. A reader that went away
-#         (``| head``) ends the showing, never the program.
+#         (``| head``) ends the showing, never the program; a full disk does too, and is told.
+# Rule 3: what the program does to sys.stdout (closes it, catches what is printed) is its affair:
+#         rows go to the same place by a file of their own, whole lines at a time.
 """Shows the rows of a running trace."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -44,7 +49,21 @@ _WIDTHS: Final = (24, 28, 26, 22, 24, 0)
 _HOST_WIDTH: Final = 12
 _INTERVAL_S: Final = 0.1
 _KEPT_ROWS: Final = 10_000
+_PIECE: Final = 4000  # characters that a pipe takes in one piece, or not at all (PIPE_BUF)
 _FINE: Final = frozenset({"SUCCESS", "MORE_PROCESSING_REQUIRED"})
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[IO[str]]:
+    """Open standard output once more, beside ``sys.stdout``; give that where this cannot be."""
+    try:
+        descriptor = os.dup(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # a test's, an interactive shell's
+        yield sys.stdout
+        return
+    encoding = sys.stdout.encoding
+    with open(descriptor, "w", encoding=encoding, errors="replace") as file:
+        yield file
 
 
 def _line(row: Row, host: str | None) -> str:
@@ -52,6 +71,13 @@ def _line(row: Row, host: str | None) -> str:
     if host is not None:
         cells.insert(0, host.ljust(_HOST_WIDTH))
     return "  ".join(cells).rstrip()
+
+
+def _columns(width: int) -> tuple[str, ...]:
+    """The columns that a terminal has room for: what happened, and how it ended, come first."""
+    if width < 60:
+        return ("request", "detail")
+    return ("object", "request", "result", "detail") if width < 110 else Row._fields
 
 
 def _style(record: TraceRecord | None, row: Row, *, marked: bool) -> str:
@@ -86,8 +112,11 @@ class _Follower(ABC):
         self._with_hosts = with_hosts
         self._selection = selection
         self._feed = RowFeed(profile, host=host)
-        self._console = rich.console.Console(file=file, highlight=False, soft_wrap=True)
-        self._file = file
+        self._opened = contextlib.ExitStack()
+        self._file = self._opened.enter_context(_standard_output()) if file is None else file
+        self._console = rich.console.Console(file=self._file, highlight=False, soft_wrap=True)
+        #: Why the showing has ended too early; ``None`` also for a reader that went away.
+        self.failure: Exception | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tdimon", daemon=True)
 
@@ -103,15 +132,34 @@ class _Follower(ABC):
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self.close()
 
     def _follow(self) -> None:
-        while not self._ended.wait(_INTERVAL_S):
+        try:
+            while not self._ended.wait(_INTERVAL_S):
+                self.refresh()
             self.refresh()
-        self.refresh()
+        except BrokenPipeError:
+            return
+        except Exception as error:  # whatever it is: the program goes on, and its user is told
+            self.failure = error
 
     @abstractmethod
     def refresh(self) -> None:
-        """Show what is new."""
+        """Show what is new.
+
+        Raises:
+          OSError: it cannot be written.
+        """
+
+    def close(self) -> None:
+        """Give up the file for standard output, if it was taken."""
+        try:
+            self._opened.close()
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            self.failure = self.failure or error
 
     def host_of(self, record: TraceRecord | None) -> str | None:
         """Return what the host column shows, ``None`` where there is no such column."""
@@ -142,24 +190,28 @@ class _Follower(ABC):
 class Stream(_Follower):
     """Rows as lines, one below the other."""
 
-    _gone = False
-
     def refresh(self) -> None:
         """Print what is new."""
-        if self._gone:
-            return
-        try:
-            for record, row in self.chosen(self._feed.feed_from(self._trace.ring)):
-                line = _line(row, self.host_of(record))
-                if self._console.is_terminal:
-                    style = _style(record, row, marked=self._selection.marks(row))
-                    self._console.print(rich.text.Text(line, style))
-                else:  # without rich's layout, which would cost ten times as much
-                    mark = "> " if self._selection.marks(row) else ""
-                    print(mark + line, file=self._file)
-            self._console.file.flush()
-        except OSError:  # the reader went away, or the disk is full: the program goes on
-            self._gone = True
+        coloured = self._console.color_system is not None and not self._console.no_color
+        lines: list[str] = []
+        size = 0
+        for record, row in self.chosen(self._feed.feed_from(self._trace.ring)):
+            line = _line(row, self.host_of(record))
+            marked = self._selection.marks(row)
+            if coloured:
+                style = _style(record, row, marked=marked)
+                self._console.print(rich.text.Text(line, style))
+            else:  # without rich's layout, which would cost ten times as much
+                if size + len(line) > _PIECE:
+                    self._write(lines)
+                    lines, size = [], 0
+                lines.append(f"{'> ' if marked else ''}{line}\n")
+                size += len(lines[-1])
+        self._write(lines)
+
+    def _write(self, lines: list[str]) -> None:
+        self._file.write("".join(lines))
+        self._file.flush()
 
 
 class LiveTable:
@@ -283,12 +335,13 @@ class Screen(_Follower):
 
     def _render(self) -> rich.console.RenderableType:
         table = rich.table.Table(expand=True, box=None, pad_edge=False, header_style="bold")
-        for name in (("host",) if self._with_hosts else ()) + Row._fields:
-            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        names = _columns(self._console.width)
+        for name in (*(("host",) if self._with_hosts else ()), *names):
+            table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=len(name))
         for record, row in self.table.window():
             style = _style(record, row, marked=self._selection.marks(row))
             host = self.host_of(record)
-            cells = row if host is None else (host, *row)
-            table.add_row(*map(escape, cells), style=style)
+            cells = [getattr(row, name) for name in names]
+            table.add_row(*map(escape, cells if host is None else [host, *cells]), style=style)
         status = self.table.status(self._trace.ring.count, self._trace.lost)
         return rich.console.Group(table, rich.text.Text(status, "dim"))
