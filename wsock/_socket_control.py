@@ -204,7 +204,8 @@ class SocketControl:
           ahead. FIONBIO: 0.
 
         Raises:
-          WSAEINVAL: FIONBIO 0 while a selection is in force. WSAEOPNOTSUPP: another command.
+          WSAEINVAL: FIONBIO 0 while a selection is in force, SIOCATMARK on a datagram socket.
+          WSAEOPNOTSUPP: another command.
         """
         endpoint = self._endpoint
         endpoint.check_open("ioctlsocket")
@@ -215,7 +216,9 @@ class SocketControl:
             return 0
         if command == FIONREAD:
             return int(endpoint.unread())
-        if command == SIOCATMARK and isinstance(endpoint, afd.StreamEndpoint):
+        if command == SIOCATMARK:
+            if not isinstance(endpoint, afd.StreamEndpoint):
+                raise errors.WSAEINVAL("ioctlsocket", endpoint.state, "datagrams have no mark")
             return int(endpoint.at_mark())
         raise errors.WSAEOPNOTSUPP("ioctlsocket", endpoint.state, f"command {command:#x}")
 
@@ -254,7 +257,7 @@ class SocketControl:
             raise RuntimeError(f"{call}: call it from the thread of a Trio run, inside that run")
         endpoint.tie()
         endpoint.nonblocking = True
-        endpoint.select(target if events else None, message, events, self if events else None)
+        endpoint.select(target, message, events, self if events else None)
 
     def enum_network_events(self, event: Event | None = None) -> NetworkEvents:
         """WSAEnumNetworkEvents: take what was recorded since the last time.

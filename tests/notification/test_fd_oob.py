@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket as std
 
 import pytest
@@ -66,6 +67,19 @@ async def test_posted_at_select(pair: Pair, window: wsock.Window) -> None:
     assert await messages(window) == [(FD_OOB, 0)]
     pair.near.async_select(window, WM_SOCKET, FD_OOB)
     assert events_in(window) == [FD_OOB]
+
+
+async def test_nothing_after_own_shutdown_of_receiving(pair: Pair, window: wsock.Window) -> None:
+    """Urgent data for a side that will not receive any more is not reported, nor readable."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.near.shutdown(wsock.SD_RECEIVE)
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    pair.near.send_nowait(b"later")
+    with contextlib.suppress(wsock.WSAECONNRESET, wsock.WSAECONNABORTED):  # or it is reset
+        assert await pair.far.recv(9) == b"later"
+    assert events_in(window) == []
+    with pytest.raises(wsock.WSAESHUTDOWN):
+        pair.near.recv_nowait(1, std.MSG_OOB)
 
 
 async def test_peek_keeps_the_urgent_byte(pair: Pair, window: wsock.Window) -> None:

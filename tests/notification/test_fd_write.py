@@ -149,7 +149,7 @@ async def test_bound_datagram_socket_at_select(world: World, window: wsock.Windo
 
 
 async def test_unbound_datagram_socket(world: World, window: wsock.Window) -> None:
-    """Unbound: FD_WRITE in message mode, nothing in event mode."""
+    """Unbound: FD_WRITE in message mode; in event mode once the socket is bound."""
     sock = world.socket(kind=std.SOCK_DGRAM)
     sock.async_select(window, WM_SOCKET, FD_READ | FD_WRITE)
     assert events_in(window) == [FD_WRITE]
@@ -157,6 +157,9 @@ async def test_unbound_datagram_socket(world: World, window: wsock.Window) -> No
     event = wsock.Event()
     other.event_select(event, FD_READ | FD_WRITE)
     assert not event.is_set()
+    other.bind((world.provider.host, 0))
+    assert event.is_set()
+    assert other.enum_network_events(event).events == FD_WRITE
 
 
 async def test_read_before_write_in_event_mode_codes(pair: Pair) -> None:

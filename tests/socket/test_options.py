@@ -14,7 +14,7 @@ import wsock
 from wsock import SO_DONTLINGER, SO_EXCLUSIVEADDRUSE
 
 if TYPE_CHECKING:
-    from tests.providers import World
+    from tests.providers import Pair, World
 
 SOCKET = std.SOL_SOCKET
 
@@ -27,6 +27,13 @@ def test_buffer_sizes_as_they_were_set(world_free: World, option: int, value: in
     assert sock.getsockopt(SOCKET, option) > 0
     sock.setsockopt(SOCKET, option, value)
     assert sock.getsockopt(SOCKET, option) == value
+
+
+async def test_buffer_sizes_that_nobody_set(pair: Pair) -> None:
+    """They read as on a fresh socket, also where the system lets those of a connection grow."""
+    fresh = pair.world.socket()
+    for option in (std.SO_RCVBUF, std.SO_SNDBUF):
+        assert pair.near.getsockopt(SOCKET, option) == fresh.getsockopt(SOCKET, option)
 
 
 def test_small_buffers_are_not_handed_to_the_kernel(world_free: World) -> None:

@@ -90,8 +90,8 @@ class Model:
 
     def message(self, mask: int) -> int:
         self.target, self.mask = "message", mask
-        self.armed |= mask
-        self.record &= ~mask
+        self.armed = READ | WRITE | CLOSE
+        self.record = 0
         for bit in ORDER:
             self.report(bit)
         return 0

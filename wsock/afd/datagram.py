@@ -98,6 +98,7 @@ class DatagramEndpoint(Endpoint):
         self.address.handlers[EventKind.SEND_POSSIBLE] = _on_send_possible
         if not self.host.device.provider.eager:
             self.file.begin()
+        self.evaluate(FD_WRITE)  # for event objects: from now on there is room
 
     def bind_failure(self, status: Status) -> errors.WSAError:
         """A port in use that this socket would share, but its holder would not, is WSAEACCES."""
@@ -125,7 +126,8 @@ class DatagramEndpoint(Endpoint):
     def connect(self, remote: bytes) -> None:
         """Fix the peer; an address without host and port takes it away (winsock 10).
 
-        Windows announces it with FD_WRITE, its page with FD_CONNECT too (winsock 12).
+        Windows announces it with FD_WRITE, its page with FD_CONNECT too, to whoever has selected
+        that; a later selection tells of no connect, there was nothing to wait for.
         """
         self.check_open("connect")
         if self.state == OPEN:
@@ -140,9 +142,10 @@ class DatagramEndpoint(Endpoint):
         self.peer = remote
         if not remote:
             return
-        self.connect_code = self.socket_error = 0
-        self.armed |= FD_CONNECT | FD_WRITE
-        if not self.windows_rules:
+        self.socket_error = 0
+        self.armed |= FD_WRITE
+        if not self.windows_rules and self.mask & FD_CONNECT:
+            self.armed |= FD_CONNECT
             self.arrive(FD_CONNECT, 0)
         self.arrive(FD_WRITE)
 
@@ -251,8 +254,8 @@ class DatagramEndpoint(Endpoint):
         return answer
 
     def select_state(self) -> tuple[bool, bool, bool]:
-        """A datagram socket is writable, bound or not; readable with a datagram or an error."""
-        return self.can_receive(), not self.attention & SHUT_SEND, False
+        """A datagram socket is always writable; readable with a datagram or an error."""
+        return self.can_receive(), True, False
 
     # What conditions ask
 

@@ -165,24 +165,25 @@ class Notifier(ABC):
     def select(self, target: Target | None, message: int, mask: int, owner: Any) -> None:  # noqa: ANN401
         """Replace target, message and mask together; ``mask`` 0 (or no target) cancels.
 
-        In message mode every bit of the mask is armed anew, so that conditions that hold are
-        posted again; by the pages also FD_CONNECT of a connection that this socket made, if it was
-        never reported, which Windows leaves out. In event mode nothing is armed; what is recorded
-        and selected now sets the event.
+        In message mode, also where it cancels, every bit but FD_CONNECT is armed anew, so that
+        conditions that hold are told again; by the pages also FD_CONNECT of a connection that this
+        socket made, if it was never reported, which Windows leaves out. In event mode nothing is
+        armed; what is recorded and selected now sets the event.
         """
         self.notice = None
+        messages = target is not None and target.kind == "message"
+        if messages:
+            self.armed |= ALL_EVENTS & ~FD_CONNECT
+            self.record &= FD_CONNECT  # what was recorded for an event object is told anew
         if not mask or target is None:
             self.message = self.mask = self.posts = 0
             self._retarget(None)
             self.owner = None
             return
         self.message, self.mask, self.owner = message, mask, owner
-        self.posts = mask if target.kind == "message" else 0
+        self.posts = mask if messages else 0
         self._retarget(target)
-        if target.kind == "message":
-            anew = mask & ~FD_CONNECT
-            self.armed |= anew
-            self.record &= ~anew  # what was recorded for an event object is posted instead
+        if messages:
             if self.connect_code > 0 or (self.connect_code == 0 and self.windows_rules):
                 self.armed &= ~FD_CONNECT  # it was told when it happened, or never
             for bit in REPORT_ORDER:

@@ -348,6 +348,8 @@ class ReceivingEndpoint(Endpoint):
         A kernel loses it to a normal read that passes the mark, and to the next urgent byte: it is
         taken at once, and the mark remembered, where a read stops short (ruling B8).
         """
+        if self.attention & SHUT_RECEIVE:
+            return  # nobody will read it; the transport resets, as for any data
         self.readable = True
         self.attention |= URGENT
         if self.option(std.SOL_SOCKET, std.SO_OOBINLINE):

@@ -144,8 +144,8 @@ class StreamEndpoint(SendingEndpoint):
           WSAEALREADY, WSAEISCONN, WSAEINVAL (listening), WSAEADDRNOTAVAIL (no host or port),
           or what the transport says at once.
         """
-        self.check_open("connect")
-        self._check_connect(remote)
+        self.check_connectable()
+        self._check_remote(remote)
         if self.state == OPEN:
             self.bind(addresses.wildcard(self.family), implicit=True)
         assert self.address is not None
@@ -164,7 +164,9 @@ class StreamEndpoint(SendingEndpoint):
             self.on_connected(error.status)
             raise self.failure("connect", error) from None
 
-    def _check_connect(self, remote: bytes) -> None:
+    def check_connectable(self) -> None:
+        """Raise what stands against connecting now, whatever the address."""
+        self.check_open("connect")
         if self.state == CONNECTING:
             self.asked_in_vain()
             raise errors.WSAEALREADY("connect", self.state)
@@ -172,6 +174,8 @@ class StreamEndpoint(SendingEndpoint):
             raise errors.WSAEISCONN("connect", self.state)
         if self.state == LISTENING:
             raise errors.WSAEINVAL("connect", self.state, "the socket is listening")
+
+    def _check_remote(self, remote: bytes) -> None:
         if self.family in (std.AF_INET, std.AF_INET6):
             port = addresses.port_of(self.family, remote)
             if not port or not any(remote[: 4 if self.family == std.AF_INET else 16]):
@@ -321,10 +325,10 @@ class StreamEndpoint(SendingEndpoint):
             return False, False, self.connect_code > 0
         if self.attention & RESET:
             return True, True, False
-        ended = bool(self.attention & PEER_RELEASED)
-        readable = ended or bool(self.attention & SHUT_RECEIVE) or self.can_receive()
+        readable = bool(self.attention & PEER_RELEASED) or self.can_receive()
         self.look_for_urgent()
-        return readable, self.has_room(), self.has_urgent()
+        writable = self.has_room() or bool(self.attention & SHUT_SEND)  # a send fails at once
+        return readable, writable, self.has_urgent()
 
     def _look_for_client(self) -> None:
         try:

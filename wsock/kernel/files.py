@@ -47,6 +47,7 @@ NOSIGNAL: Final[int] = int(getattr(std, "MSG_NOSIGNAL", 0))
 _ZERO: Final = b"\0\0\0\0"
 _INT: Final = struct.Struct("i")
 _ABORT: Final = struct.pack("ii", 1, 0)
+_BUFFER_SIZES: Final = (std.SO_RCVBUF, std.SO_SNDBUF)
 
 
 class system_errors:
@@ -200,8 +201,16 @@ class KernelFile(UnsupportedRequests, std.SocketType):
         self.recorded[level, option] = value
 
     def get_option(self, level: int, option: int, size: int = 0) -> int | bytes:
-        """Return an option of the system's socket."""
+        """Return an option of the system's socket.
+
+        Buffer sizes that nobody set are a fresh socket's: this system lets those of a connection
+        grow as it sees fit, which is nothing that the program asked for.
+        """
+        unset = self.recorded is None or (level, option) not in self.recorded
         with system_errors():
+            if level == std.SOL_SOCKET and option in _BUFFER_SIZES and unset:
+                with std.socket(self.family, self.type, self.proto) as fresh:
+                    return fresh.getsockopt(level, option)
             return self.getsockopt(level, option, size) if size else self.getsockopt(level, option)
 
     # The end

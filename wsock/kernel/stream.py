@@ -151,6 +151,9 @@ class KernelStream(ConnectingFile):
         if events & ERR:
             number = self.failed_with or self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
         if events & PRI and self.connection is not None:
+            if self.phase == DEAF:
+                self._refuse_data()
+                return
             self.urgent = True
             self.connection.indicate_expedited()
         if events & IN and self.connection is not None and self.available():

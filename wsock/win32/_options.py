@@ -17,17 +17,21 @@ from wsock.win32._border import (
     KEEP_ALIVE_IDLE,
     KEEP_ALIVE_INTERVAL,
     OPTIONS,
+    STREAM,
     WINDOWS_TYPES,
     Kind,
     Option,
 )
 from wsock.win32._buffers import number, store, target, view
 from wsock.win32._calls import keeping_last_error, socket_of, winsock_call
+from wsock.win32._threads import current
 from wsock.win32.constants import (
     FIONBIO,
     FIONREAD,
     SIO_KEEPALIVE_VALS,
     SIOCATMARK,
+    SO_DONTLINGER,
+    SO_LINGER,
     SO_RCVTIMEO,
     SO_SNDTIMEO,
     SOL_SOCKET,
@@ -36,6 +40,7 @@ from wsock.win32.types import linger, tcp_keepalive
 
 _SIZE_OF_INT: Final = 4
 _LINGER: Final = struct.Struct("ii")  # as the Python face packs it
+_LINGERS: Final = (SO_LINGER, SO_DONTLINGER)
 _TIMEOUTS: Final = (SO_RCVTIMEO, SO_SNDTIMEO)
 
 
@@ -61,10 +66,13 @@ def setsockopt(s: int, level: int, optname: int, optval: Any, optlen: int = 4) -
     """int setsockopt(SOCKET s, int level, int optname, const char *optval, int optlen).
 
     optval is a c_int (or an int), a linger, or for structures anything with bytes. Buffer sizes
-    below 64 KiB are remembered and reported, and left to the system.
+    below 64 KiB are remembered and reported, and left to the system. As recorded on Winsock,
+    SO_ERROR is taken and ignored, and so is SO_LINGER on a datagram socket, which reading refuses.
     """
     sock = socket_of(s)
     option = _option(level, optname)
+    if option.kind is Kind.ERROR or (optname in _LINGERS and sock.type != STREAM):
+        return 0
     raw = target(optval)
     if raw is None or (option.kind is Kind.NUMBER and number(optlen) < _SIZE_OF_INT):
         raise errors.WSAEFAULT("setsockopt", sock.state, "no value, or one too short")
@@ -99,6 +107,8 @@ def getsockopt(s: int, level: int, optname: int, optval: Any, optlen: Any = None
     if target(optval) is None or size < (1 if option.kind is Kind.FLAG else _SIZE_OF_INT):
         raise errors.WSAEFAULT("getsockopt", sock.state, "no room for the value")
     value = sock.getsockopt(option.level, option.number)
+    if option.kind is not Kind.TYPE:  # that one is known without asking the provider
+        current().last_error = 0
     if isinstance(value, bytes):
         _write_bytes(target(optval), option, value)
     elif option.kind is Kind.TYPE:

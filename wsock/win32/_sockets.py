@@ -15,6 +15,7 @@ from wsock.tdi import addresses
 from wsock.win32 import _reactor, _threads
 from wsock.win32._addresses import address_of, family_of, fill, packed, room_for
 from wsock.win32._border import RECEIVE_TIMEOUT, STREAM, WINDOWS_FAMILIES, kind_of_socket
+from wsock.win32._buffers import target
 from wsock.win32._calls import (
     attempt,
     check_started,
@@ -133,7 +134,9 @@ def accept(s: int, addr: Any = None, addrlen: Any = None) -> int:
             room_for(addr, addrlen, WINDOWS_FAMILIES[sock.family])
         look_first(sock, FD_ACCEPT)
         accepted, peer = attempt(sock, "accept", RECEIVE_TIMEOUT, sock.accept_nowait)
-        fill(addr, addrlen, peer)
+        if target(addr) is not None:
+            fill(addr, addrlen, peer)
+            current().last_error = 0  # without an address accept keeps it
     except errors.WSAError as error:
         failed(error)
         return INVALID_SOCKET
@@ -206,8 +209,10 @@ def connect(s: int, name: Any, namelen: Any = None) -> int:
     """
     sock = socket_of(s)
     endpoint = sock._endpoint
-    address = _address_to_connect(sock, name, namelen)
     _reactor.turn()  # an earlier attempt may have ended
+    if endpoint.type == STREAM:
+        endpoint.check_connectable()
+    address = _address_to_connect(sock, name, namelen)
     endpoint.connect(endpoint.packed("connect", address))
     if endpoint.type != STREAM or endpoint.state == "CONNECTED":
         _threads.succeeded(current())
