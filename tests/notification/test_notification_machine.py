@@ -85,13 +85,14 @@ class Model:
         self.evaluate(bits)
 
     def select(self, mode: str, mask: int) -> None:
+        if mode == "message":
+            self.armed |= EVERYTHING & ~FD_CONNECT
+            self.record &= FD_CONNECT
         if not mask:
             self.mode, self.mask = None, 0
             return
         self.mode, self.mask = mode, mask
         if mode == "message":
-            self.armed |= mask & ~FD_CONNECT
-            self.record &= ~(mask & ~FD_CONNECT)
             self.evaluate(mask)
         else:
             waiting = self.record & mask
@@ -143,7 +144,7 @@ class Player:
     # What the near end calls
 
     async def async_select(self, mask: int) -> None:
-        self.pair.near.async_select(self.window if mask else None, WM_SOCKET, mask)
+        self.pair.near.async_select(self.window, WM_SOCKET, mask)
         self.model.select("message", mask)
 
     async def event_select(self, mask: int) -> None:
