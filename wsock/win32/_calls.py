@@ -109,7 +109,7 @@ def socket_object(s: int) -> Socket:
 def attempt(
     sock: Socket,
     name: str,
-    option: int,
+    option: int | None,
     action: Callable[..., _T],
     *args: object,
     send: bool = False,
@@ -117,7 +117,8 @@ def attempt(
     """Carry out a call that may have to wait, in the socket's mode.
 
     Args:
-      option: the time-out that bounds a blocking call (RECEIVE_TIMEOUT, SEND_TIMEOUT).
+      option: the time-out that bounds a blocking call (RECEIVE_TIMEOUT, SEND_TIMEOUT;
+        None: nothing does).
       action: says WSAEWOULDBLOCK where it would wait.
     """
     try:
@@ -125,7 +126,7 @@ def attempt(
     except errors.WSAEWOULDBLOCK:
         endpoint = sock._endpoint
         if not endpoint.nonblocking:
-            limit = endpoint.option(SOL_SOCKET, option)
+            limit = 0 if option is None else endpoint.option(SOL_SOCKET, option)
             waiting = (sock, name, limit / 1000, send, action, *args)
             return cast("_T", _threads.wait(_in_turn, *waiting))
     if send:

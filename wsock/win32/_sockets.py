@@ -14,7 +14,7 @@ from wsock import _socket_making, errors
 from wsock.tdi import addresses
 from wsock.win32 import _reactor, _threads
 from wsock.win32._addresses import address_of, family_of, fill, packed, room_for
-from wsock.win32._border import RECEIVE_TIMEOUT, STREAM, WINDOWS_FAMILIES, kind_of_socket
+from wsock.win32._border import STREAM, WINDOWS_FAMILIES, kind_of_socket
 from wsock.win32._buffers import target
 from wsock.win32._calls import (
     attempt,
@@ -121,8 +121,8 @@ def listen(s: int, backlog: int) -> int:
 def accept(s: int, addr: Any = None, addrlen: Any = None) -> int:
     """SOCKET accept(SOCKET s, sockaddr *addr, int *addrlen): the next client.
 
-    Waits for one if the socket is blocking. The new socket has the listener's mode, selection and
-    options.
+    Waits for one if the socket is blocking, whatever SO_RCVTIMEO says. The new socket has the
+    listener's mode, selection and options.
 
     Returns:
       the new socket; INVALID_SOCKET with WSAEWOULDBLOCK, WSAEINVAL (not listening), WSAEFAULT
@@ -133,7 +133,7 @@ def accept(s: int, addr: Any = None, addrlen: Any = None) -> int:
         if sock.type == STREAM:
             room_for(addr, addrlen, WINDOWS_FAMILIES[sock.family])
         look_first(sock, FD_ACCEPT)
-        accepted, peer = attempt(sock, "accept", RECEIVE_TIMEOUT, sock.accept_nowait)
+        accepted, peer = attempt(sock, "accept", None, sock.accept_nowait)
         if target(addr) is not None:
             fill(addr, addrlen, peer)
             current().last_error = 0  # without an address accept keeps it
@@ -167,7 +167,7 @@ def WSAAccept(
         if sock.type != STREAM:
             raise errors.WSAEOPNOTSUPP("WSAAccept", sock.state, "a datagram socket")
         room_for(addr, addrlen, WINDOWS_FAMILIES[sock.family])
-        attempt(sock, "WSAAccept", RECEIVE_TIMEOUT, _hold, sock)
+        attempt(sock, "WSAAccept", None, _hold, sock)
         caller, callee = _caller(sock), _identity(sock.getsockname())
         answer = lpfnCondition(caller, None, None, None, callee, None, 0, dwCallbackData)
         if answer == CF_DEFER:
@@ -219,7 +219,14 @@ def connect(s: int, name: Any, namelen: Any = None) -> int:
         return 0
     if endpoint.nonblocking:
         raise errors.WSAEWOULDBLOCK("connect", endpoint.state)
-    _threads.wait(_connected, sock)
+    _reactor.turn()  # to this machine the handshake is over by now
+    if endpoint.state == "CONNECTING":
+        _threads.wait(_connected, sock)
+    else:
+        _threads.succeeded(current())
+    if endpoint.connect_code:
+        code, endpoint.socket_error = endpoint.connect_code, 0
+        raise errors.error_class(code)("connect", endpoint.state)
     return 0
 
 
@@ -235,9 +242,6 @@ async def _connected(sock: Socket) -> None:
     endpoint = sock._endpoint
     while endpoint.state == "CONNECTING":
         await sock.wait_turn("connect", send=True)
-    if endpoint.connect_code:
-        code, endpoint.socket_error = endpoint.connect_code, 0
-        raise errors.error_class(code)("connect", endpoint.state)
 
 
 def WSAConnect(

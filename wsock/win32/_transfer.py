@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from wsock import errors
+from wsock.afd.states import PEER_RELEASED
 from wsock.tdi import addresses
 from wsock.win32 import _reactor, _threads
 from wsock.win32._addresses import address_of, fill, room_for
@@ -23,6 +24,7 @@ from wsock.win32._border import (
     SEND_TIMEOUT,
     SOL_SOCKET,
     STREAM,
+    URGENT,
     WAIT_ALL,
     WINDOWS_FAMILIES,
     message_flags,
@@ -138,7 +140,20 @@ def _receive_stream(sock: Socket, length: int, flags: int) -> bytes:
         return gathered
     if length == 0 and not flags:
         return attempt(sock, "recv", RECEIVE_TIMEOUT, _receive_nothing, endpoint)
+    if flags & URGENT:
+        return attempt(sock, "recv", RECEIVE_TIMEOUT, _receive_urgent, endpoint, length, flags)
     data: bytes = attempt(sock, "recv", RECEIVE_TIMEOUT, endpoint.recv, length, flags)
+    return data
+
+
+def _receive_urgent(endpoint: Any, length: int, flags: int) -> bytes:
+    """A receive with MSG_OOB; one that would wait for a peer that has ended gives 0."""
+    try:
+        data: bytes = endpoint.recv(length, flags)
+    except errors.WSAEWOULDBLOCK:
+        if endpoint.nonblocking or not endpoint.attention & PEER_RELEASED:
+            raise
+        return b""
     return data
 
 
