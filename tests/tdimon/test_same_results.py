@@ -27,7 +27,7 @@ BEHAVIOUR = {
 
 @pytest.mark.parametrize("part", BEHAVIOUR)
 def test_the_behaviour_tests_pass_under_the_monitor(part: str) -> None:
-    """Every rule of notifications and calls holds while it is watched, and rows are written."""
+    """S0-1: every rule of notifications and calls holds while watched, and rows are written."""
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "under_the_monitor", "-p", "no:cacheprovider"]
         + [str(TESTS / name) for name in BEHAVIOUR[part]],
