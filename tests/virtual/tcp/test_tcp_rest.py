@@ -9,7 +9,7 @@ from tcp_wire import SECOND, A, B, Pair, Script, brief
 
 from wsock.virtual.layers import ANY_ADDRESS, LocalError
 from wsock.virtual.profile import PROFILES
-from wsock.virtual.tcp import TcpSettings
+from wsock.virtual.tcp import Connection, TcpSettings
 from wsock.virtual.tcp.options import Options
 from wsock.virtual.tcp.port_table import Binding, PortTable
 from wsock.virtual.tcp.segment import ACK, SYN, Segment
@@ -48,6 +48,31 @@ def test_57_an_idle_peer_is_asked_and_answers() -> None:
     assert brief(answer) == ("ACK", pair.far.snd_nxt, pair.near.snd_nxt, 0)
     pair.wire.run(100_000)
     assert pair.states() == ("ESTABLISHED", "ESTABLISHED")
+
+
+def test_57_a_thousand_connections_that_ask_at_once_are_all_answered() -> None:
+    """A probe is no attack: its answer is not rationed with the host's challenge ACKs."""
+    pair = Pair(establish=False)
+    for _ in range(1000):
+        made = pair.a.tcp.connect(pair.client, B, 80)
+        assert isinstance(made, Connection)
+        made.settings.keep_alive = True
+    pair.wire.run(5)
+    pair.wire.run(7200)
+    pair.wire.clear()
+    pair.wire.run(2000)  # all nine probes' time, had the first not been answered
+    assert len(pair.a.tcp.connections()) == 1000
+    assert pair.wire.log == []
+
+
+def test_57_two_ends_that_disagree_do_not_answer_each_other_for_ever() -> None:
+    """A bare ACK outside of the window is answered twice a second, for each connection."""
+    script = Script()
+    script.open()
+    assert [brief(sent) for sent in script.inject(ACK, 900, 7001)] == [("ACK", 7001, 1001, 0)]
+    assert script.inject(ACK, 900, 7001) == []
+    script.wire.run(0.5)
+    assert len(script.inject(ACK, 900, 7001)) == 1
 
 
 def test_57_one_lost_answer_is_no_death() -> None:

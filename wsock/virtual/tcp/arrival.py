@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 #: How long TS.Recent stays valid on an idle connection (RFC 7323 section 5.5).
 TIMESTAMP_LIFETIME_NS = 24 * 24 * 3600 * 1_000_000_000
 
+#: How often a bare ACK outside of the window is answered (Linux' tcp_invalid_ratelimit).
+BARE_ANSWER_NS = 500_000_000
+
 #: The smallest MSS that is believed: below it a peer could make headers of all our bandwidth.
 SMALLEST_MSS = 48
 
@@ -224,11 +227,26 @@ def _unacceptable(tcb: Connection, segment: Segment) -> None:
         # it takes from our answer is as long as its RTO was, and the RTO feeds on itself. Only
         # just left of the window, where a stranger hits as rarely as inside of it.
         _note_timestamp(tcb, segment)
-    if segment.length == 0:
-        # Two ends that disagree would answer each other for ever.
-        layer.challenge(tcb, "tcp ack outside window")
-    else:
+    if segment.length:
         send_ack(tcb)
+    else:
+        _answer_bare_ack(tcb)
+
+
+def _answer_bare_ack(tcb: Connection) -> None:
+    """Answer a bare ACK outside of the window, now and then.
+
+    Two ends that disagree would answer each other for ever. The limit is the connection's own, not
+    the host's share of challenges: a keep-alive probe is such an ACK (SHLD-27), and a thousand live
+    connections that ask in one second must all be answered.
+    """
+    counters = tcb.layer.counters
+    counters.count("tcp ack outside window")
+    if tcb.now < tcb.next_bare_answer:
+        counters.count("tcp answer withheld")
+        return
+    tcb.next_bare_answer = tcb.now + BARE_ANSWER_NS
+    send_ack(tcb)
 
 
 def _check_reset(tcb: Connection, segment: Segment) -> None:

@@ -89,7 +89,7 @@ class Tcb:
         "persist_count", "unanswered_probes", "soft_error",
         # Acknowledgements, timers, ends
         "ack_now", "syn_owed", "unacked_bytes", "timers", "last_heard", "keep_alive_sent",
-        "reset_owed",
+        "next_bare_answer", "reset_owed",
     )  # fmt: skip
 
     def __init__(
@@ -194,6 +194,7 @@ class Tcb:
         self.syn_owed = False
         self.unacked_bytes = 0  # received since the last ACK
         self.last_heard = 0
+        self.next_bare_answer = 0
         self.keep_alive_sent = 0
         self.reset_owed: tuple[int, int | None] | None = None
 
