@@ -18,6 +18,7 @@ from the_story import CLIENT, SERVER, World
 
 import wsock
 from wsock import tdimon, win32
+from wsock.virtual import Network
 
 LATENCY_S = 0.010
 ONE_WAY_S = LATENCY_S * 1.2  # a moment after what was sent has arrived
@@ -285,6 +286,24 @@ def test_icmp_tells_and_arp_finds() -> None:
         ]  # fmt: skip
 
     far_apart().run(program)
+
+
+def test_icmp_tells_of_a_host_that_is_not_there() -> None:
+    """S4-3: a router's host unreachable fails the connect that asked for the host."""
+    net = Network(seed=1)
+    near_lan, far_lan = net.segment("near", "192.0.2.0/24"), net.segment("far", "198.51.100.0/24")
+    client, router = net.host("client", near_lan), net.router("router", near_lan)
+    net.join(router, far_lan)
+    net.host("somebody", far_lan)
+    net.fill_routes()
+    capture = net.capture(client)
+
+    async def main() -> None:
+        with wsock.socket(stack=client.stack) as sock, pytest.raises(wsock.WSAEHOSTUNREACH):
+            await sock.connect(("198.51.100.99", 80))
+
+    net.run(main)
+    assert "ICMP host unreachable" in [packet.name for packet in capture.packets]
 
 
 def test_netstat_shows_what_a_socket_knows() -> None:
