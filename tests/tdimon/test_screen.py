@@ -5,16 +5,23 @@ from __future__ import annotations
 import io
 import os
 import re
+import select
+import subprocess
+import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from wsock.tdi.trace import TraceRecord
-from wsock.tdimon import Selection, Trace
+from wsock.tdimon import Selection, Trace, load
 from wsock.tdimon.keyboard import Keyboard, names_of
 from wsock.tdimon.rows import Row, gap_row
 from wsock.tdimon.screen import LiveTable, Screen, Stream
 
 from .story import story
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def table(count: int, *, height: int = 3) -> LiveTable:
@@ -257,3 +264,68 @@ def test_a_record_of_another_kind_has_its_colour(monkeypatch: pytest.MonkeyPatch
     first, second = file.getvalue().splitlines()
     assert "\x1b[33m" in first
     assert "\x1b[31m" in second
+
+
+SERVER = """\
+import time, wsock
+while True:
+    with wsock.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+    print("one more", flush=True)
+    time.sleep(0.05)
+"""
+
+
+def test_a_live_table_in_a_terminal(tmp_path: Path) -> None:
+    """Pause, scroll, filter, and Ctrl-C: the trace is saved and the terminal is as it was."""
+    pty = pytest.importorskip("pty")
+    termios = pytest.importorskip("termios")
+    (tmp_path / "server.py").write_text(SERVER, encoding="utf-8")
+    control, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, 150))
+    before = termios.tcgetattr(terminal)
+    command = [sys.executable, "-m", "wsock", "tdimon", "--live", "-s", "run.jsonl", "server.py"]
+    child = f"import os, sys, fcntl, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); \
+os.execv(sys.executable, {command!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", child],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=tmp_path,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "150"},
+    ) as process:
+        watched = _Terminal(control)
+        watched.wait_for("live: ")
+        watched.type(" ", "paused: ")
+        watched.type("/", "filter> _")
+        watched.type("ws.call == bind\r", "filter: ws.call == bind")
+        watched.type("/ws.cal == 1\r", "is not a field")
+        watched.type(" \x1b[A", "live: ")
+        os.write(control, b"\x03")
+        watched.wait_for("\x1b[?25h")  # the cursor is shown again
+        assert process.wait(30) == 130
+    assert termios.tcgetattr(terminal) == before
+    os.close(terminal)
+    os.close(control)
+    assert len(load(tmp_path / "run.jsonl")) > 10
+
+
+class _Terminal:
+    """The far end of a terminal: what was drawn, and the keyboard."""
+
+    def __init__(self, control: int) -> None:
+        self.control = control
+        self.drawn = ""
+
+    def type(self, keys: str, answer: str) -> None:
+        """Press keys; wait until ``answer`` is drawn."""
+        self.drawn = ""
+        os.write(self.control, keys.encode())
+        self.wait_for(answer)
+
+    def wait_for(self, text: str) -> None:
+        while text not in self.drawn:
+            ready, _, _ = select.select([self.control], [], [], 30)
+            assert ready, f"{text!r} was not drawn; at the end: {self.drawn[-500:]!r}"
+            self.drawn += os.read(self.control, 65536).decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 #
 # > cli      options, exit codes                 THIS FILE: the only one here that knows click
 #   screen   rows on a terminal or in a pipe     the only one that knows rich
+#   running  the program under the monitor
 #   Trace    everything else
 #
 # Rule 1: the program under the monitor keeps its exit code, its traceback and its Ctrl-C; the trace
@@ -15,7 +16,6 @@ import contextlib
 import functools
 import io
 import os
-import runpy
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -28,13 +28,13 @@ from wsock.tdimon.diagram import build
 from wsock.tdimon.formats import rows_of
 from wsock.tdimon.remote import follow
 from wsock.tdimon.rows import PROFILES
+from wsock.tdimon.running import run_program
 from wsock.tdimon.screen import Screen, Stream
 from wsock.tdimon.selection import FIELDS, PRESETS, Selection
 from wsock.tdimon.statistics import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from wsock.tdi.trace import TraceRecord
 
@@ -215,7 +215,7 @@ def _program(
         raise click.UsageError("which program? See: wsock tdimon --help")
     if not module and not Path(program).is_file():
         raise click.UsageError(f"there is no script {program!r}; with -m it is a module")
-    return functools.partial(_run, program, arguments, module=module)
+    return functools.partial(run_program, program, arguments, module=module)
 
 
 def _view(live: bool) -> type[Screen | Stream]:
@@ -247,37 +247,6 @@ def _opened(name: str) -> Iterator[IO[str]]:
     finally:
         with contextlib.suppress(OSError):  # who wrote has flushed, and knows what went wrong
             file.close()
-
-
-def _run(program: str, arguments: tuple[str, ...], *, module: bool) -> int:
-    """Run the program as ``python`` would; return its exit code."""
-    sys.argv = [program, *arguments]
-    sys.path.insert(0, "" if module else str(Path(program).resolve().parent))
-    try:
-        if module:
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(program, run_name="__main__")
-    except SystemExit as leaving:
-        if leaving.code is None or isinstance(leaving.code, int):
-            return leaving.code or 0
-        click.echo(leaving.code, err=True)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:  # the program's own: shown as Python shows it; the trace is saved
-        frames = _own_frames(error.__traceback__)
-        sys.excepthook(type(error), error.with_traceback(frames), frames)
-        return 1
-    return 0
-
-
-def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the traceback without the frames that ``python program.py`` would not have."""
-    rest = traceback
-    while rest is not None and rest.tb_frame.f_globals.get("__name__") in (__name__, "runpy"):
-        rest = rest.tb_next
-    return rest or traceback
 
 
 @tdimon.command()

@@ -312,17 +312,13 @@ class Screen(_Follower):
         self._live.start()
         return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give back the terminal, and the file."""
         try:
-            super().__exit__(kind, error, traceback)
-        finally:
             self._live.stop()
+        finally:
             self._keyboard.stop()
+            super().close()
 
     def refresh(self) -> None:
         """Take keys and new rows, and draw."""
