@@ -131,6 +131,27 @@ def test_a_request_that_ends_late_stands_where_it_began() -> None:
     assert steps[1].time_ns == 0
 
 
+def test_a_selection_is_arranged_by_all_that_happened() -> None:
+    """Without the call a late request still stands where it began, and the client at the left."""
+    trace = []
+    for number, (kind, request, host) in enumerate(
+        [
+            ("tdi", "TDI_EVENT_CONNECT", "there"),
+            ("tdi", "TDI_CONNECT", "here"),
+            ("call", "send", "here"),
+            ("tdi", "TDI_EVENT_RECEIVE", "there"),
+            ("tdi", "TDI_SEND", "here"),
+        ]
+    ):
+        record = a_record(kind, request, host=host)
+        record.time_ns, record.cause = number * 1_000_000, "network" if kind == "tdi" else ""
+        trace.append(record)
+    diagram = build(trace[3:], trace=trace)
+    assert [step.row.request.strip() for step in diagram.steps] == ["TDI_SEND", "TDI_EVENT_RECEIVE"]
+    assert diagram.steps[0].time_ns == 2_000_000
+    assert diagram.lanes[0].host == "here"
+
+
 def test_a_send_that_ended_at_once_takes_no_later_row() -> None:
     """The row of a second, pending send belongs to the second call."""
     records = [a_record("call", "send"), a_record("tdi", "TDI_SEND"), a_record("call", "send")]
@@ -207,7 +228,8 @@ def test_svg_holds_everything_inside_its_frame() -> None:
         for name, limit in (("x", width), ("x1", width), ("x2", width), ("y", height)):
             assert 0 <= float(element.attrib.get(name, 0)) <= limit
     arrows = [g for g in root.iter(f"{SVG}g") if g.attrib.get("class", "").startswith("arrow")]
-    assert len(arrows) == sum(len(step.arrows) for step in diagram.steps) + 6  # and the legend
+    styles = {arrow.style for step in diagram.steps for arrow in step.arrows}
+    assert len(arrows) == sum(len(step.arrows) for step in diagram.steps) + len(styles)  # legend
 
 
 def test_svg_tells_each_row_as_a_tooltip() -> None:

@@ -276,7 +276,8 @@ async def test_a_real_trace_can_be_drawn() -> None:
         "TDI objects",
         "wire",
     ]
-    assert "[CONNECTED]" in diagram.to_text()
+    assert "socket " in diagram.to_text()
+    assert ": CONNECTED]" in diagram.to_text()
     assert diagram.to_svg().count('class="arrow call"') > 10
 
 

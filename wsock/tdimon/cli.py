@@ -24,7 +24,6 @@ import click
 
 from wsock.tdimon import FormatError, Trace, load, watch
 from wsock.tdimon.compare import compare
-from wsock.tdimon.diagram import build
 from wsock.tdimon.formats import rows_of
 from wsock.tdimon.remote import follow
 from wsock.tdimon.rows import PROFILES
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from wsock.tdi.trace import TraceRecord
+    from wsock.tdimon.diagram import Diagram
 
 __all__ = ["tdimon"]
 
@@ -184,7 +184,9 @@ def run(
         code = code or 1
     _save(trace, saves)
     for name in diagrams:
-        _draw(_chosen(trace, selection, profile), name, collapse=not unfold)
+        _draw(
+            lambda: trace.diagram(selection=selection, profile=profile, collapse=not unfold), name
+        )
     if stats:
         _print_statistics(trace, trace.records())
     if trace.lost:
@@ -333,11 +335,13 @@ def draw(
     title: str,
 ) -> None:
     """Draw a saved trace as a sequence diagram: PICTURE is .svg, .mmd or .txt; without it, text."""
-    records = _chosen(_loaded(file), selection, profile)
+    draw = functools.partial(
+        _loaded(file).diagram, *hosts, selection=selection, profile=profile, collapse=not unfold
+    )
     if picture is None:
-        click.echo(_diagram(records, ".txt", hosts, title, collapse=not unfold), nl=False)
+        click.echo(_text_of(draw, ".txt"), nl=False)
         return
-    _draw(records, picture, hosts, title, collapse=not unfold)
+    _draw(draw, picture, title)
 
 
 def _chosen(trace: Trace, selection: Selection, profile: str) -> list[TraceRecord]:
@@ -348,11 +352,9 @@ def _chosen(trace: Trace, selection: Selection, profile: str) -> list[TraceRecor
     ]
 
 
-def _diagram(
-    records: list[TraceRecord], suffix: str, hosts: tuple[str, ...], title: str, *, collapse: bool
-) -> str:
+def _text_of(draw: Callable[[], Diagram], suffix: str, title: str = "") -> str:
     try:
-        diagram = build(records, hosts=hosts, collapse=collapse)
+        diagram = draw()
     except ValueError as error:
         raise click.UsageError(f"{error} (with --host)") from error
     if suffix == ".svg":
@@ -360,15 +362,8 @@ def _diagram(
     return diagram.to_mermaid() if suffix in (".mmd", ".mermaid") else diagram.to_text()
 
 
-def _draw(
-    records: list[TraceRecord],
-    name: str,
-    hosts: tuple[str, ...] = (),
-    title: str = "",
-    *,
-    collapse: bool,
-) -> None:
-    text = _diagram(records, Path(name).suffix, hosts, title, collapse=collapse)
+def _draw(draw: Callable[[], Diagram], name: str, title: str = "") -> None:
+    text = _text_of(draw, Path(name).suffix, title)
     try:
         Path(name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:

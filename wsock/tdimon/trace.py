@@ -128,7 +128,11 @@ class Trace:
         return summarise(self.records(), self.lost)
 
     def diagram(
-        self, *hosts: str, selection: Selection | str = "", profile: str = "all"
+        self,
+        *hosts: str,
+        selection: Selection | str = "",
+        profile: str = "all",
+        collapse: bool = True,
     ) -> Diagram:
         """Return a sequence diagram; its ``to_text``, ``to_mermaid`` and ``to_svg`` draw it.
 
@@ -136,17 +140,19 @@ class Trace:
           hosts: one or two names; by default those of the trace.
           selection: which records are drawn: an expression or a Selection.
           profile: which kinds of records are drawn.
+          collapse: draw what is repeated on one object, or on each place of a pool, once.
 
         Raises:
           ValueError: more than two hosts, and none chosen. FilterSyntaxError: no expression.
         """
         chosen = Selection(selection) if isinstance(selection, str) else selection
+        trace = self.records()
         records = [
             record
-            for record, row in formats.rows_of(self.records(), profile)
+            for record, row in formats.rows_of(trace, profile)
             if record is not None and chosen.shows(record, row)
         ]
-        return build(records, hosts=hosts)
+        return build(records, hosts=hosts, collapse=collapse, trace=trace)
 
     def save(self, path: str | Path, *, profile: str = "all") -> None:
         """Write the trace to a file: ``.tsv``, ``.txt`` (a table), else JSON lines.

@@ -62,6 +62,7 @@ _BY_KIND: Final[dict[str, tuple[tuple[int, int], ...]]] = {
 #: Requests that may end long after the call that began them.
 _BEGUN_BY: Final = {"TDI_SEND": "send", "TDI_DISCONNECT": "closesocket"}
 _DETAIL_WIDTH: Final = 34
+_OF_SOCKETS: Final = frozenset({"call", "state", "fd"})
 _FINE: Final = frozenset({"SUCCESS", "MORE_PROCESSING_REQUIRED"})
 
 
@@ -134,6 +135,7 @@ def build(
     hosts: Iterable[str] = (),
     collapse: bool = True,
     lanes: Iterable[str] = (),
+    trace: Sequence[TraceRecord] = (),
 ) -> Diagram:
     """Arrange records as a sequence diagram.
 
@@ -142,11 +144,13 @@ def build(
       hosts: one or two names; by default those of the records, the one that connects at the left.
       collapse: draw a run of the same request on the same object as one step with a count.
       lanes: roles to draw; by default those that some arrow touches.
+      trace: what ``records`` were selected from, if that is more: it tells which host connected,
+        and when what ended late was begun, also where the call itself is not drawn.
 
     Raises:
       ValueError: more than two hosts, and ``hosts`` does not choose.
     """
-    names = tuple(hosts) or _hosts(records)
+    names = tuple(hosts) or _hosts(records, trace or records)
     if len(names) > 2:
         raise ValueError(f"a diagram shows one or two hosts; choose of: {', '.join(names)}")
     shown = [record for record in records if record.host in names]
@@ -156,8 +160,11 @@ def build(
     steps: list[Step] = []
     renderer = Renderer("all")
     last: TraceRecord | None = None
-    rows = [renderer.row(record) for record in shown]  # before moving: names go by the order
-    placed = [one for one in _by_beginning(shown, rows) if one[1] is not None]
+    several = {name for name in names if _sockets(shown, name) > 1}
+    known = [record for record in trace if record.host in names] or shown
+    rows = [renderer.row(record) for record in known]  # before moving: names go by the order
+    chosen = {id(record) for record in shown}
+    placed = [one for one in _by_beginning(known, rows) if id(one[0]) in chosen]
     late = {id(record): late_ns for record, _, late_ns in placed}
     pairs = [(record, row) for record, row, _ in placed if row is not None]
     for record, row, count in fold(pairs) if collapse else starmap(Folded, pairs):
@@ -166,7 +173,7 @@ def build(
         if collapse and last is not None and _same(last, record):
             steps[-1] = steps[-1]._replace(repeats=steps[-1].repeats + 1, detail=())
         else:
-            step = _step(record, row, places)
+            step = _step(record, row, places, named=record.host in several)
             if count > 1:
                 step = step._replace(repeats=count - 1, detail=(row.object,))
             if late_ns:
@@ -205,9 +212,9 @@ def _by_beginning(
     return [one for group in groups for one in group]
 
 
-def _hosts(records: Sequence[TraceRecord]) -> tuple[str, ...]:
+def _hosts(records: Sequence[TraceRecord], trace: Sequence[TraceRecord]) -> tuple[str, ...]:
     found = list(dict.fromkeys(record.host for record in records))
-    active = [record.host for record in records if record.request == "TDI_CONNECT"]
+    active = [record.host for record in trace if record.request == "TDI_CONNECT"]
     return tuple(sorted(found, key=lambda host: host not in active[:1]))
 
 
@@ -268,18 +275,26 @@ def _wire_text(record: TraceRecord) -> str:
     return ""
 
 
-def _step(record: TraceRecord, row: Row, places: dict[tuple[str, int], int]) -> Step:
+def _sockets(records: Sequence[TraceRecord], host: str) -> int:
+    """How many sockets of a host are drawn: with more than one, calls and states name theirs."""
+    return len({one.socket for one in records if one.host == host and one.kind in _OF_SOCKETS})
+
+
+def _step(
+    record: TraceRecord, row: Row, places: dict[tuple[str, int], int], *, named: bool
+) -> Step:
     arrows = []
+    socket = f"socket {record.socket}: " if named and record.kind in _OF_SOCKETS else ""
     for number, (start, end) in enumerate(_path(record)):
         ends = [places.get(("" if one == _WIRE else record.host, one)) for one in (start, end)]
         if ends[0] is None or ends[1] is None:
             continue
-        text = _wire_text(record) if number else _text(record)
+        text = _wire_text(record) if number else socket + _text(record)
         arrows.append(Arrow(ends[0], ends[1], text, "wire" if number else _style(record)))
     note = None
     endpoint = places.get((record.host, _ENDPOINT))
     if record.kind == "state" and endpoint is not None:
-        note = (endpoint, words.request(record))
+        note = (endpoint, socket + words.request(record))
     detail = _detail(record, row)
     return Step(record.time_ns, record.host, tuple(arrows), detail, note, record.kind, row)
 

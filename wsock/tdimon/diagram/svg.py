@@ -70,7 +70,8 @@ def draw(diagram: Diagram, title: str = "") -> str:
     """Return the diagram as an SVG document."""
     columns = _columns(diagram)
     heights = [_height(step) for step in diagram.steps]
-    width = max(round((columns[-1] if columns else 0) + _MIN_GAP / 2 + _MARGIN), 640)
+    beside = _edge(diagram, -1) + _MARGIN
+    width = max(round((columns[-1] if columns else 0) + beside), 640)
     bottom = _TOP + sum(heights) + 16
     height = bottom + 50
     heading = title or "Sequence diagram of a TDI trace"
@@ -91,7 +92,7 @@ def draw(diagram: Diagram, title: str = "") -> str:
         parts += _step(step, columns, y, "" if moment == shown else moment, width)
         shown = moment if step.arrows else shown
         y += tall
-    parts += _legend(bottom + 26)
+    parts += _legend(bottom + 26, {arrow.style for step in diagram.steps for arrow in step.arrows})
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 
@@ -113,10 +114,16 @@ def _columns(diagram: Diagram) -> list[float]:
         missing = width - sum(gaps[low:high])
         if missing > 0:
             gaps[high - 1] += missing
-    columns = [_MARGIN + _TIME_WIDTH + _MIN_GAP / 2]
+    columns = [_MARGIN + _TIME_WIDTH + _edge(diagram, 0)]
     for gap in gaps:
         columns.append(round(columns[-1] + gap, 1))
     return columns[:count] if count else []
+
+
+def _edge(diagram: Diagram, lane: int) -> float:
+    """The room beside the first or the last lane: half of its head, at least."""
+    head = len(diagram.lanes[lane].role) * _CHAR / 2 + _HEAD_PAD + 8 if diagram.lanes else 0
+    return round(max(_MIN_GAP / 2, head), 1)
 
 
 def _height(step: Step) -> float:
@@ -128,8 +135,10 @@ def _height(step: Step) -> float:
 def _frame(diagram: Diagram, columns: list[float], bottom: float) -> Iterator[str]:
     """The hosts' bands, the lanes and their titles."""
     for host in dict.fromkeys(lane.host for lane in diagram.lanes if lane.host):
-        own = [x for lane, x in zip(diagram.lanes, columns, strict=True) if lane.host == host]
-        left, right = own[0] - _MIN_GAP / 2 + 4, own[-1] + _MIN_GAP / 2 - 4
+        ends = [x for lane, x in zip(diagram.lanes, columns, strict=True) if lane.host == host]
+        heads = [len(lane.role) for lane in diagram.lanes if lane.host == host]
+        beside = [max(_MIN_GAP / 2 - 4, size * _CHAR / 2 + _HEAD_PAD + 4) for size in heads]
+        left, right = round(ends[0] - beside[0], 1), round(ends[-1] + beside[-1], 1)
         yield (
             f'<rect class="band" x="{left}" y="42" width="{right - left}" '
             f'height="{bottom - 42}" rx="8"/>'
@@ -191,9 +200,9 @@ def _arrow(arrow: Arrow, label: str, columns: list[float], y: float) -> Iterator
     yield "</g>"
 
 
-def _legend(y: float) -> Iterator[str]:
+def _legend(y: float, used: set[str]) -> Iterator[str]:
     x = float(_MARGIN)
-    for style, text in _LEGEND:
+    for style, text in (one for one in _LEGEND if one[0] in used):
         yield f'<g class="arrow {style}"><line x1="{x}" y1="{y}" x2="{x + 26}" y2="{y}"/>'
         yield f'<path d="M{x + 32} {y}l-9 -4.5v9z"/></g>'
         yield f'<text class="small" x="{x + 38}" y="{y + 4}">{text}</text>'
