@@ -49,7 +49,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "virtual.__init__",
             "virtual.host",
-            "virtual.polling",
+            "virtual.passes",
             "virtual.pump",
             "virtual.testing",
             "virtual.trio_face",

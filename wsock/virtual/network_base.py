@@ -109,6 +109,14 @@ class NetworkBase:
         """Whether an endpoint of a running host has something to send."""
         return any(node.is_running for node in self._dirty.values())
 
+    @property
+    def is_dirty_or_due(self) -> bool:
+        """Whether this instant is not over yet: something is to be sent, or is due."""
+        if self._dirty:
+            return True
+        due = self.scheduler.next_time()
+        return due is not None and due <= self.scheduler.now
+
     def flush(self) -> bool:
         """Let every dirty endpoint send, in the order of their keys. False if there is none.
 

@@ -9,6 +9,9 @@
 # network or the next deadline of the program, whichever comes first, and what is due runs. Programs
 # that poll never block: when all that runs is told "not now" over and over, that is idleness too.
 #
+# Who else waits for idleness (``wait_all_tasks_blocked``) is told when the network has nothing to
+# do in this instant either, and before time passes: as on a machine's loopback under autojump.
+#
 # Rule 1: the pump drives the clock, by public means only: MockClock with autojump off. Nobody else
 #         jumps while a network is attached.
 # Rule 2: the task runs no program's code and nothing leaves it: what fails while the network moves
@@ -31,7 +34,7 @@ from trio.testing import MockClock, active_thread_count, wait_all_tasks_blocked
 
 from wsock.virtual.host import Host
 from wsock.virtual.network import Network as SansIoNetwork
-from wsock.virtual.polling import Suspicion, only_pollers, woken_by_any_task
+from wsock.virtual.passes import Passes, only_pollers, woken_by_any_task
 from wsock.virtual.tap import Tap
 from wsock.virtual.trio_face import plugged_in
 
@@ -168,6 +171,9 @@ class _Pump:
         clock = trio.lowlevel.current_clock()
         virtual = isinstance(clock, MockClock) and not clock.rate
         self.clock: MockClock | None = clock if virtual else None  # type: ignore[assignment]
+        #: Around the pump's own waiting: cancelled, it looks again who runs.
+        self.waiting = trio.CancelScope()
+        self.broken: Exception | None = None
         #: Trio's time at the network's time 0.
         self.epoch = trio.current_time() - network.scheduler.now / _NANOSECONDS
 
@@ -194,25 +200,40 @@ class _Pump:
         if any(isinstance(medium, Tap) for medium in self.network.media.values()):
             raise RuntimeError("a tap joins real time: use trio.run and attach(), not net.run")
         threshold, clock.autojump_threshold = clock.autojump_threshold, math.inf
-        waiting = trio.CancelScope()
-        suspicion = Suspicion(self.network, lambda: waiting.cancel())
-        trio.lowlevel.add_instrument(suspicion)
+        passes = Passes(self.network, self._instant_over, lambda: self.waiting.cancel())
+        trio.lowlevel.add_instrument(passes)
         try:
             while True:
-                with waiting:
-                    await self._move_when_blocked(clock, suspicion)
-                waiting = trio.CancelScope()
+                with self.waiting:
+                    await self._move_when_blocked(clock, passes)
+                self.waiting = trio.CancelScope()
+                if self.broken is not None:
+                    raise self.broken
                 if not active_thread_count() and await only_pollers(self.network):
                     self.network.flush()
                     await self._jump(clock)
         finally:
-            trio.lowlevel.remove_instrument(suspicion)
+            trio.lowlevel.remove_instrument(passes)
             clock.autojump_threshold = threshold
 
-    async def _move_when_blocked(self, clock: MockClock, suspicion: Suspicion) -> None:
+    def _instant_over(self) -> None:
+        """Move the network inside this instant. Trio calls this, so no error may leave it."""
+        if active_thread_count():
+            return
+        try:
+            while self._move():
+                if trio.lowlevel.current_statistics().tasks_runnable:
+                    break
+        except Exception as error:
+            self.broken = error
+            self.waiting.cancel()
+
+    async def _move_when_blocked(self, clock: MockClock, passes: Passes) -> None:
         while True:
             await self._all_blocked()
-            suspicion.idle()
+            passes.idle()
+            if passes.woken > 1:
+                continue  # who waited for idleness too goes first: no time passes meanwhile
             if not self._move():
                 await self._jump(clock)
 

@@ -1,16 +1,17 @@
-# Programs that poll: they pass through the scheduler again and again, so idleness never comes.
+# Passes of Trio's scheduler: when an instant is over, and when a program polls.
 #
 #   pump                  moves the network when all tasks are blocked, or when this says so
-# > polling               THIS FILE: who runs, and whether all of them only ask again
+# > passes                THIS FILE: who runs, and whether all of them only ask again
 #   network               counts how often it was answered "not now"
 #
+# A program that polls passes through the scheduler again and again, so idleness never comes.
 # A pass is one turn of Trio's scheduler. What decides is what every task that runs is doing: one
 # that was told "not now", again and again, waits for the network, whatever it looks like; one that
 # runs and never asks is at work, and virtual time waits for it. So a worker that passes checkpoints
 # beside a polling task never sees a deadline of its own fire early.
 #
-# Rule 1: only public hooks (trio.abc.Instrument), and the one that is called for every step of
-#         every task is in place only while a program is suspected of polling.
+# Rule 1: only public hooks (trio.abc.Instrument), and those that are called for every step of
+#         every task are in place only while a program is suspected of polling.
 # Rule 2: a wrong "no" costs a few passes, a wrong "yes" moves time under a task that works. So
 #         whatever is not understood is "no".
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from wsock.virtual.network_base import NetworkBase
 
-__all__ = ["Suspicion", "only_pollers", "woken_by_any_task"]
+__all__ = ["Passes", "only_pollers", "woken_by_any_task"]
 
 #: Answers of "not now" to one task after which it is taken to be polling.
 ANSWERS: Final = 3
@@ -35,27 +36,56 @@ ANSWERS: Final = 3
 STEPS_BETWEEN: Final = 32
 
 
-class Suspicion(trio.abc.Instrument):
-    """Calls ``alarm`` when programs were told "not now" in three passes since the last idleness.
+class Passes(trio.abc.Instrument):
+    """Watches the passes of Trio's scheduler for a pump that waits for idleness.
+
+    Trio tells everyone who waits for idleness at once. A test that calls
+    ``wait_all_tasks_blocked`` expects that what was sent on a fast network has arrived by then, as
+    it has on a machine's loopback. So ``instant_over`` is called earlier: when every task is
+    blocked, and before anybody is told. What it wakes runs first.
 
     Args:
-      network: counts the answers.
-      alarm: called between two passes, once in three of those.
+      network: counts the answers "not now".
+      instant_over: moves the network inside this instant.
+      alarm: called between two passes when programs were told "not now" in three passes since the
+        last idleness.
     """
 
-    def __init__(self, network: NetworkBase, alarm: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        network: NetworkBase,
+        instant_over: Callable[[], object],
+        alarm: Callable[[], object],
+    ) -> None:
         self._network = network
+        self._instant_over = instant_over
         self._alarm = alarm
         self._seen = network.polls
         self._passes = 0
+        #: how many tasks were woken in this pass.
+        self.woken = 0
 
     def idle(self) -> None:
         """All tasks were blocked: count from here."""
         self._passes = 0
 
+    def before_io_wait(self, timeout: float) -> None:
+        """A pass is over: was it the last of this instant?"""
+        if timeout or not self._network.is_dirty_or_due:
+            return
+        statistics = trio.lowlevel.current_statistics()
+        if not statistics.tasks_runnable and statistics.seconds_to_next_deadline > 0:
+            self._instant_over()
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        """Somebody goes on."""
+        del task
+        self.woken += 1
+
     def after_io_wait(self, timeout: float) -> None:
         """A pass begins: did the one before ask in vain?"""
         del timeout
+        self.woken = 0
         if self._network.polls != self._seen:
             self._seen = self._network.polls
             self._passes += 1
