@@ -55,6 +55,20 @@ async def test_half_close_still_sends(pair: Pair, window: wsock.Window) -> None:
     assert queued(window) == []
 
 
+async def test_an_end_behind_unread_data_is_no_arrival(pair: Pair) -> None:
+    """In event mode Windows records each arrival of data again; a FIN behind it is none."""
+    event = wsock.Event()
+    pair.near.event_select(event, FD_READ | FD_CLOSE)
+    pair.far.send_nowait(b"data")
+    await pair.settle(unread=4)
+    assert pair.near.enum_network_events(event).events == FD_READ
+    pair.far.shutdown(wsock.SD_SEND)
+    await pair.settle(ended=True)
+    assert pair.near.enum_network_events(event).events == FD_CLOSE * pair.world.windows
+    assert await pair.near.recv(2) == b"da"
+    assert pair.near.enum_network_events(event).events == FD_READ
+
+
 async def test_close_with_data_unread(pair: Pair, window: wsock.Window) -> None:
     """Data, then the close: FD_CLOSE after the last byte was read (pages), at once (Windows)."""
     pair.near.async_select(window, WM_SOCKET, FD_READ | FD_CLOSE)

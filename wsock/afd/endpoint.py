@@ -109,6 +109,7 @@ class Endpoint(Notifier):
         "socket_error",
         "state",
         "timed",
+        "told_unread",
         "unsent",
         "urgent",
         "waiters",
@@ -142,6 +143,8 @@ class Endpoint(Notifier):
         self.rx: deque[Any] | None = None
         self.rx_count = 0
         self.rx_refused = False
+        #: How much was unread when FD_READ was last recorded for an event object (Windows' rules).
+        self.told_unread = 0
         #: Urgent bytes taken from a transport that would lose them to a normal read.
         self.urgent = b""
         self.waiters: list[Any] | None = None

@@ -127,9 +127,13 @@ class Notifier(ABC):
             target.report(self, bit, code)  # type: ignore[union-attr]  # posts: there is one
         elif target is None or self.posts or target.kind == "message":
             return
-        elif self.armed & bit or (self.windows_rules and bit & (FD_READ | FD_ACCEPT | FD_OOB)):
+        elif self.armed & bit or (self.windows_rules and self.is_news(bit)):
             # Windows records every arrival in event mode; its pages wait for the re-enabling call.
             self._enter(target, bit, code)
+
+    def is_news(self, bit: int) -> bool:
+        """Whether ``bit``, already recorded and not enabled again, stands for something new."""
+        return bool(bit & (FD_READ | FD_ACCEPT | FD_OOB))
 
     def _enter(self, target: Target, bit: int, code: int) -> None:
         self.armed &= ~bit

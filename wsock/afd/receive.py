@@ -43,6 +43,7 @@ from .states import (
 
 if TYPE_CHECKING:
     from ..tdi import BytesLike
+    from .notify import Target
 
 __all__ = ["ReceivingEndpoint"]
 
@@ -296,6 +297,15 @@ class ReceivingEndpoint(Endpoint):
         if self.attention & (NOT_CONNECTED | SHUT_RECEIVE):
             return False
         return bool(self.rx) or bool(self.file.available())
+
+    def is_news(self, bit: int) -> bool:
+        """FD_READ: more is unread than when it was recorded; an end behind it is no arrival."""
+        return self.unread() > self.told_unread if bit == FD_READ else super().is_news(bit)
+
+    def _enter(self, target: Target, bit: int, code: int) -> None:
+        if bit == FD_READ and self.windows_rules:
+            self.told_unread = self.unread()
+        super()._enter(target, bit, code)
 
     def has_urgent(self) -> bool:
         """FD_OOB: an urgent byte is unread and does not come in the stream."""

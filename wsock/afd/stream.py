@@ -220,7 +220,9 @@ class StreamEndpoint(SendingEndpoint):
         self.check_open("listen")
         if self.state == OPEN:
             raise errors.WSAEINVAL("listen", self.state, "the socket is not bound")
-        if self.state in (CONNECTED, CONNECTING):
+        if self.state == CONNECTING:
+            raise errors.WSAEINVAL("listen", self.state, "the socket is connecting")
+        if self.state == CONNECTED:
             raise errors.WSAEISCONN("listen", self.state)
         address = self.address
         assert address is not None
