@@ -44,6 +44,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "message_trace": (("_message_trace",), (*BASIC, "window", "tdi", "stack")),
     "tls": (("tls",), ("errors",)),
     "streams": (("_streams",), ENGINE),
+    "processes": (("_processes", "_worker", "_worker_process"), ENGINE),
     "async_socket": (("_async_socket", "_async_tls"), (*ENGINE, "tls")),
     "virtual_face": (
         (
@@ -57,7 +58,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*ENGINE, "virtual"),
     ),
     "tdimon": (("tdimon",), (*BASIC, "tdi", "stack", "message_trace", "filters")),
-    "top": (("__init__",), (*ENGINE, "streams", "async_socket", "tls")),
+    "top": (("__init__",), (*ENGINE, "streams", "async_socket", "tls", "processes")),
     "win32": (
         ("win32",),
         (*ENGINE, "top", "kernel", "streams", "async_socket", "virtual", "virtual_face"),
@@ -74,7 +75,7 @@ EXCEPTIONS = {("_stack", "kernel")}
 
 TRIO_IN = {
     "errors", "timers", "handles", "window", "event", "kernel", "socket", "streams",
-    "async_socket", "virtual_face", "win32", "command", "plugins",
+    "processes", "async_socket", "virtual_face", "win32", "command", "plugins",
 }  # fmt: skip
 # The modules that may import click and rich.
 TERMINAL_IN = {"tdimon.cli", "tdimon.screen", "_cli", "_run_command"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from . import _hints
 from ._async_socket import WM_SOCKET_NOTIFY, WM_TLS_NOTIFY, AsyncSocket
 from ._event import Event, wait_for_multiple_events, wait_for_multiple_events_nowait
+from ._processes import ProcessServer, serve_processes
 from ._socket import NetworkEvents, NotificationState, Socket
 from ._socket_making import create_server, from_stdlib_socket, netstat, reset_client, socket
 from ._socket_waiting import resolve
@@ -22,6 +23,7 @@ from ._streams import (
     serve_tcp,
 )
 from ._window import Message, MessageQueue, QueueStatistics, Window
+from ._worker import Worker
 from .constants import *
 from .constants import __all__ as _constants
 from .errors import *
@@ -37,6 +39,7 @@ __all__ = [
     "MessageQueue",
     "NetworkEvents",
     "NotificationState",
+    "ProcessServer",
     "QueueStatistics",
     "Socket",
     "SocketListener",
@@ -45,6 +48,7 @@ __all__ = [
     "TLSError",
     "TLSFilter",
     "Window",
+    "Worker",
     "create_server",
     "current_stack",
     "from_stdlib_socket",
@@ -53,6 +57,7 @@ __all__ = [
     "open_tcp_stream",
     "reset_client",
     "resolve",
+    "serve_processes",
     "serve_tcp",
     "socket",
     "wait_for_multiple_events",

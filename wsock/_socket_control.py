@@ -23,6 +23,7 @@ from .constants import FD, FIONBIO, FIONREAD, SIOCATMARK
 from .tdi import addresses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from ._event import Event
@@ -169,6 +170,45 @@ class SocketControl:
         endpoint.listen(backlog)
         if _in_trio():
             endpoint.tie()
+
+    def defer_accepting(self, delay: Callable[[], float] | None) -> None:
+        """Leave connections to other processes that share this listening socket, for a moment.
+
+        The kernel tells all of them of each connection, and the first to come takes it: one that is
+        idle gets nearly all. With this a busy one can stand back.
+
+        Args:
+          delay: called before a connection is taken from the system; returns for how many seconds
+            the others may take it instead, 0 for not at all. After that it is taken if it is still
+            there. None: no longer. On a virtual network it is never called.
+
+        Raises:
+          WSAEINVAL: not listening. WSAENOTSOCK: the socket is closed.
+        """
+        self._listening("defer_accepting").defer_accepting(delay)
+
+    def _listening(self, call: str) -> Any:  # noqa: ANN401
+        endpoint = self._endpoint
+        endpoint.check_open(call)
+        if endpoint.pool is None:
+            raise errors.WSAEINVAL(call, endpoint.state, "the socket is not listening")
+        return endpoint
+
+    def stop_accepting(self) -> int:
+        """Take no further connection from the system, and go on with those that were taken.
+
+        For a server that ends, or hands its listening socket to its successor: closing the socket
+        would reset a connection that was taken from the system and not yet accepted. What waits in
+        the kernel's queue stays for other processes that hold the same listening socket; a virtual
+        host refuses new clients. ``listen`` again takes connections again.
+
+        Returns:
+          how many connections wait still for ``accept``.
+
+        Raises:
+          WSAEINVAL: not listening. WSAENOTSOCK: the socket is closed.
+        """
+        return int(self._listening("stop_accepting").stop_accepting())
 
     def getsockname(self) -> Any:  # noqa: ANN401
         """Return the local address; WSAEINVAL while the socket is not bound."""

@@ -167,6 +167,18 @@ class Stack:
         """
         return bool(self.provider.turn())
 
+    def accepted_connections(self) -> int:
+        """Return how many connections that clients made to this host are not over.
+
+        Those that were closed here and still send what they had promised count, too.
+        """
+        return sum(
+            endpoint.pool is None
+            and endpoint.connection is not None
+            and not endpoint.connection.active
+            for endpoint in self.endpoints.values()
+        )
+
     # For people
 
     def netstat(self) -> list[dict[str, Any]]:

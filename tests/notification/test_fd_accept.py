@@ -220,3 +220,69 @@ async def test_pending_clients_are_reset_when_the_listener_closes(
         with pytest.raises(wsock.WSAECONNRESET), trio.fail_after(5):
             await client.recv(1)
     assert queued(window) == []
+
+
+async def test_stop_accepting_leaves_what_was_taken(world: World, window: wsock.Window) -> None:
+    """A client in hand may still be accepted; no further one is taken."""
+    listener = world.listener()
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT)
+    await world.connected(listener)
+    assert await messages(window) == [(FD_ACCEPT, 0)]
+    assert listener.stop_accepting() == 1
+    world.keep(listener.accept_nowait()[0]).async_select(None, 0, 0)
+    assert listener.stop_accepting() == 0
+    with pytest.raises(wsock.WSAEWOULDBLOCK):
+        listener.accept_nowait()
+    assert events_in(window) == []
+
+
+async def test_listen_again_accepts_again(world: World, window: wsock.Window) -> None:
+    """What stop_accepting ended begins anew with the next listen."""
+    listener = world.listener()
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT)
+    assert listener.stop_accepting() == 0
+    listener.listen(16)
+    await world.connected(listener)
+    assert await messages(window) == [(FD_ACCEPT, 0)]
+
+
+async def test_defer_accepting_asks_before_each_connection(
+    world: World, window: wsock.Window
+) -> None:
+    """After the delay the connection is taken, if no other process has taken it."""
+    asked = []
+
+    def delay() -> float:
+        asked.append(len(asked))
+        return 0.001 * (len(asked) % 2)
+
+    listener = world.listener()
+    listener.defer_accepting(delay)
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT)
+    for _ in range(3):
+        await world.connected(listener)
+        assert await messages(window) == [(FD_ACCEPT, 0)]
+        world.keep(listener.accept_nowait()[0]).async_select(None, 0, 0)
+    assert len(asked) >= 3
+
+
+async def test_defer_accepting_ends_with_none(world: World, window: wsock.Window) -> None:
+    """A connection that was left to others is taken at once then."""
+    listener = world.listener()
+    listener.defer_accepting(lambda: 3600.0)
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT)
+    await world.connected(listener)
+    await world.settle(listener)
+    assert events_in(window) == []
+    listener.defer_accepting(None)
+    assert await messages(window) == [(FD_ACCEPT, 0)]
+
+
+async def test_stop_accepting_needs_a_listener(world: World) -> None:
+    """WSAEINVAL on a socket that does not listen, WSAENOTSOCK on a closed one."""
+    sock = world.socket()
+    with pytest.raises(wsock.WSAEINVAL, match="not listening"):
+        sock.stop_accepting()
+    sock.close()
+    with pytest.raises(wsock.WSAENOTSOCK):
+        sock.stop_accepting()

@@ -293,6 +293,15 @@ class StreamEndpoint(SendingEndpoint):
             self.wake_receiver()
         return endpoint
 
+    def defer_accepting(self, delay: Callable[[], float] | None) -> None:
+        """Have ``delay`` asked before each connection is taken from the system."""
+        self.file.defer_offers(delay)
+
+    def stop_accepting(self) -> int:
+        """Have no further connection offered; return how many wait that were offered already."""
+        self.file.stop_offers()
+        return len(self.pool.pending)
+
     def on_error(self, status: Status) -> None:
         """TDI_EVENT_ERROR: a listener that the transport gave up tells whoever waits."""
         if self.state == LISTENING:

@@ -7,7 +7,9 @@
 #         posted only with a connection in hand, at as many system calls as accepting until
 #         EWOULDBLOCK, and the kernel's queue keeps the rest (ruling A9).
 # Rule 2: out of descriptors or memory: try again after 100 ms, log once a second, never spin.
-# Rule 3: an error of the connection that was about to come (ECONNABORTED, EPROTO, ENETDOWN ...) is
+# Rule 3: where several processes share a listening socket, one may leave a connection to the
+#         others for a moment; then it takes it, for they may be busy.
+# Rule 4: an error of the connection that was about to come (ECONNABORTED, EPROTO, ENETDOWN ...) is
 #         skipped; the next one may be well.
 #
 # Sources: accept(2) on errors already pending on the new socket; Trio's pause on EMFILE.
@@ -26,6 +28,8 @@ from ..tdi import Status, StatusError, addresses, status_from_errno
 from .files import KernelFile, system_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .provider import KernelProvider
     from .stream import KernelStream
 
@@ -62,7 +66,7 @@ _logger: Final = logging.getLogger("wsock")
 class KernelListener(KernelFile):
     """One listening socket of the machine."""
 
-    __slots__ = ("_bound_by", "_logged_at", "_pause", "holding")
+    __slots__ = ("_bound_by", "_delay", "_logged_at", "_pause", "holding", "stopped")
 
     def __init__(self, provider: KernelProvider, stream: KernelStream) -> None:
         """Take over the descriptor of ``stream``, which listens already."""
@@ -72,13 +76,17 @@ class KernelListener(KernelFile):
         self.recorded = stream.recorded
         #: A connection was offered and nobody has asked for the next yet.
         self.holding = False
+        #: No further connection is taken from the kernel; other processes may go on with it.
+        self.stopped = False
         self._pause: _timers.Timer | None = None
+        self._delay: Callable[[], float] | None = None
         self._logged_at = -LOG_EVERY_S
 
     def start_listen(self, backlog: int) -> KernelListener:
         """Listen again with another backlog."""
         with system_errors():
             self.listen(backlog)
+        self.stopped = False
         self.register()
         return self
 
@@ -108,14 +116,34 @@ class KernelListener(KernelFile):
         """
         if self.fileno() < 0:
             raise StatusError(Status.NETWORK_DOWN)
-        self.register()
         self.holding = False
+        if self.stopped:
+            return
+        self.register()
         if self._pause is None:
             self._offer_or_pause(tell=True)
-        else:
+        elif self._delay is None:
             raise StatusError(Status.TOO_MANY_OPENED_FILES)
 
-    def _offer_or_pause(self, *, tell: bool = False) -> None:
+    def defer_offers(self, delay: Callable[[], float] | None) -> None:
+        """Ask ``delay`` before each connection for how many seconds others may take it instead."""
+        self._delay = delay
+        if delay is None and self._pause is not None and not self.holding:
+            self._stop_pause()
+            self._offer_or_pause()
+
+    def stop_offers(self) -> None:
+        """Leave what waits in the kernel's queue to whoever else holds this listening socket."""
+        self.stopped = True
+        self._stop_pause()
+        self.unregister()
+
+    def _offer_or_pause(self, *, tell: bool = False, at_once: bool = False) -> None:
+        if self._delay is not None and not at_once and self.reactor is not None:
+            delay = self._delay()
+            if delay > 0:
+                self._pause = _timers.call_later(delay, self._pause_over)
+                return
         try:
             self._offer()
         except OSError as error:
@@ -141,7 +169,7 @@ class KernelListener(KernelFile):
     def _pause_over(self) -> None:
         self._pause = None
         if self.fileno() >= 0 and not self.holding:
-            self._offer_or_pause()
+            self._offer_or_pause(at_once=True)
 
     def _offer(self) -> None:
         """Take one connection from the kernel and offer it."""

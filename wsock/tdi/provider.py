@@ -19,6 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .address import AddressObject
     from .connection import ConnectionObject
 
@@ -81,6 +83,12 @@ class TransportFile(Protocol):
 
     def offer_next(self) -> None:
         """A place became free: offer the next connection, if one waits, by ``event_connect``."""
+
+    def defer_offers(self, delay: Callable[[], float] | None) -> None:
+        """Ask ``delay`` before each offer for how many seconds others may take it instead."""
+
+    def stop_offers(self) -> None:
+        """Offer no further connection; those that were offered may still be accepted."""
 
     def transmit(self, data: BytesLike, flags: int) -> int:
         """Take all of ``data`` (TDI_SEND). Return how many bytes are done with at once.

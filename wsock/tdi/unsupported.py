@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from .status import Status, StatusError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .provider import BytesLike, TransportFile
 
 __all__ = ["UnsupportedRequests"]
@@ -51,6 +53,12 @@ class UnsupportedRequests:
         """Nothing has to be begun."""
 
     def offer_next(self) -> None:
+        raise _invalid()
+
+    def defer_offers(self, delay: Callable[[], float] | None) -> None:
+        """Nobody else could take them."""
+
+    def stop_offers(self) -> None:
         raise _invalid()
 
     def transmit(self, data: BytesLike, flags: int) -> int:

@@ -80,7 +80,7 @@ class VirtualStream(FileOfHost):
 
     __slots__ = (
         "_patience", "address", "binding", "connection", "descriptor", "host",
-        "listener", "outstanding", "provider", "settings", "tcp", "type", "urgent_byte",
+        "listener", "outstanding", "provider", "refusing", "settings", "tcp", "type", "urgent_byte",
     )  # fmt: skip
 
     def __init__(self, provider: VirtualProvider, descriptor: int) -> None:
@@ -94,6 +94,8 @@ class VirtualStream(FileOfHost):
         self.tcp: Connection | None = None
         self.binding: Binding | None = None
         self.listener: Listener | None = None
+        #: A listener that takes no further connection.
+        self.refusing = False
         self.outstanding: _Outstanding | None = None
         self.urgent_byte = b""
         self._patience: Any = None
@@ -146,6 +148,7 @@ class VirtualStream(FileOfHost):
 
     def start_listen(self, backlog: int) -> VirtualStream:
         """Let SYNs be offered to the address object; the pool above counts the places."""
+        self.refusing = False
         if self.listener is None:
             assert self.binding is not None
             listener = self.host.tcp.listen(
@@ -158,6 +161,8 @@ class VirtualStream(FileOfHost):
 
     def _offer(self, tcp: Connection) -> VirtualStream | ConnectAnswer:
         """A SYN: TDI_EVENT_CONNECT, and with MORE_PROCESSING_REQUIRED a TDI_ACCEPT."""
+        if self.refusing:
+            return ConnectAnswer.REFUSE
         file = VirtualStream(self.provider, self.provider.next_descriptor())
         file.settings = tcp.settings
         file.tcp = tcp
@@ -173,6 +178,10 @@ class VirtualStream(FileOfHost):
 
     def offer_next(self) -> None:
         """Offers come with the SYNs; none waits here."""
+
+    def stop_offers(self) -> None:
+        """Answer every further SYN with a RST."""
+        self.refusing = True
 
     # Active OPEN
 

@@ -283,3 +283,25 @@ def test_one_seed_gives_one_digest(seed: int) -> None:
         return network.digest()
 
     assert digest() == digest()
+
+
+def test_stop_accepting_refuses_new_clients_and_keeps_the_old_ones() -> None:
+    """On a virtual host a SYN that comes after it is answered with a RST; who waits is served."""
+    network, server, client = two_hosts()
+
+    async def main() -> None:
+        with server:
+            listener = wsock.create_server(("192.0.2.1", 80))
+        with client:
+            early, late = wsock.socket(), wsock.socket()
+        with listener, early, late:
+            await early.connect(("192.0.2.1", 80))
+            assert listener.stop_accepting() == 1
+            with pytest.raises(wsock.WSAECONNREFUSED):
+                await late.connect(("192.0.2.1", 80))
+            accepted, _ = await listener.accept()
+            with accepted:
+                await accepted.send(b"served")
+                assert await early.recv(100) == b"served"
+
+    network.run(main)

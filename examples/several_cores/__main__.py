@@ -1,0 +1,30 @@
+"""``python -m examples.several_cores PORT``: see server.py. Ctrl-C ends it, SIGHUP reloads it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from functools import partial
+
+import trio
+
+import wsock
+
+from .server import serve
+
+
+def main() -> None:
+    """Read the command line and serve until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--workers", type=int, help="default: one for each CPU")
+    options = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    print(f"pid {os.getpid()}; try: printf 'hello\\n' | nc 127.0.0.1 {options.port}", flush=True)
+    address = ("127.0.0.1", options.port)
+    trio.run(partial(wsock.serve_processes, serve, address, workers=options.workers))
+
+
+if __name__ == "__main__":
+    main()

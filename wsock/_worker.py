@@ -1,0 +1,263 @@
+# A worker process of a server that uses several cores: what it is given, and how it leaves.
+#
+#   processes        serve_processes                starts, watches and replaces workers
+# > worker           Worker                         THIS FILE: one of them, from the inside
+#   socket           Socket                         listening sockets that all workers share
+#
+# How it leaves: SIGTERM asks it to. It goes on accepting until the kernel's queue was seen empty
+# (LINGER_S at most: on a busy server it never is, and then others serve what is left), takes no
+# further connection, serves those that it has to their end, and ends. So no client is lost: one
+# whose connection had been taken from the kernel would be reset by closing the listening socket.
+#
+# Who takes a client: the kernel tells all workers of each, and the first to come takes it, which is
+# nearly always the same (51 of 50 + 1 were counted). So all see how many sockets each has, and who
+# has more than another stands back for STAND_BACK_S, in case the other is too busy to come.
+#
+# Rule 1: it must never outlive its supervisor. The supervisor holds the other end of ``control``;
+#         its end is as good as a SIGTERM.
+# Rule 2: Ctrl-C and a hang-up reach the whole process group; only the supervisor acts on them.
+"""The inside of a worker process."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from ._socket_making import from_stdlib_socket
+from ._stack import current_stack
+from .constants import FD_ACCEPT
+
+if TYPE_CHECKING:
+    import socket as std
+    from collections.abc import Awaitable, Callable, MutableSequence, Sequence
+
+    from ._socket import Socket
+
+__all__ = ["Share", "Worker", "run_worker"]
+
+#: How long a worker that leaves still accepts, if clients keep coming.
+LINGER_S: Final = 1.0
+
+#: How often a worker that leaves looks whether its clients have gone.
+LOOK_S: Final = 0.05
+
+#: How long a worker leaves a client to those that have fewer.
+STAND_BACK_S: Final = 0.005
+
+#: In place of a number of sockets: nobody is there to take a client.
+GONE: Final = (1 << 31) - 1
+
+_logger: Final = logging.getLogger("wsock")
+
+
+class Worker:
+    """What ``serve_processes`` hands to the function that it runs in each process.
+
+    Attributes:
+      index: 0 for the first worker, 1 for the second ...; kept by whoever replaces it.
+      listeners: the listening sockets, in the order of the addresses; every worker has them.
+      stopping: set when this worker has been asked to leave. A server need not care: it is
+        cancelled once its last client has gone. One whose clients stay for hours may tell them.
+    """
+
+    __slots__ = ("_tell", "index", "listeners", "stopping")
+
+    def __init__(self, index: int, listeners: Sequence[Socket], tell: Callable[[], None]) -> None:
+        self.index = index
+        self.listeners = tuple(listeners)
+        self.stopping = trio.Event()
+        self._tell = tell
+
+    def __repr__(self) -> str:
+        left = ", leaving" if self.stopping.is_set() else ""
+        return f"<Worker {self.index}{left}>"
+
+    @property
+    def listener(self) -> Socket:
+        """The first listening socket, for the usual case of one."""
+        return self.listeners[0]
+
+    def ready(self) -> None:
+        """Say that clients can be served: the worker that this one replaces leaves now.
+
+        Needed with ``wait_ready=True`` only, by a server that must, say, open a database first;
+        else it is said when the function begins. Saying it again does nothing.
+        """
+        self._tell()
+
+
+class Share:
+    """This worker's part of what all see: how many sockets each has.
+
+    Args:
+      loads: by index, in memory that the workers share.
+      index: whose own number this worker writes.
+    """
+
+    def __init__(self, loads: MutableSequence[int], index: int) -> None:
+        self._loads = loads
+        self._index = index
+        self._others = [other for other in range(len(loads)) if other != index]
+
+    def enter(self) -> None:
+        """Tell the others that this worker can take clients."""
+        self._loads[self._index] = 0
+
+    def delay(self) -> float:
+        """Return for how many seconds the others may have the next client."""
+        loads = self._loads
+        mine = loads[self._index] = len(current_stack().endpoints)
+        fewest = min([loads[other] for other in self._others], default=GONE)
+        return STAND_BACK_S if mine > fewest else 0.0
+
+    def leave(self) -> None:
+        """Tell the others not to wait for this worker any more."""
+        self._loads[self._index] = GONE
+
+
+async def _leave(worker: Worker, share: Share) -> None:
+    """Serve what has been taken on, and what waits; return when nothing is left."""
+    worker.stopping.set()
+    share.leave()
+    listeners = [listener for listener in worker.listeners if not listener.closed]
+    for listener in listeners:
+        listener.defer_accepting(None)
+    with trio.move_on_after(LINGER_S):
+        await _until_none(lambda: sum(map(_waiting, listeners)))
+    await _until_none(lambda: sum(map(_stopped, listeners)))
+    await _until_none(current_stack().accepted_connections)
+
+
+async def _until_none(count: Callable[[], int]) -> None:
+    """Return when ``count()`` is 0. It looks now and then: nobody pays for it while serving."""
+    while count():  # noqa: ASYNC110 (an endpoint tells nobody that it has ended)
+        await trio.sleep(LOOK_S)
+
+
+def _waiting(listener: Socket) -> bool:
+    """Whether a client waits for accept; if none does, the kernel's queue was seen empty."""
+    if listener.closed:
+        return False
+    return any(row.condition for row in listener.notifications() if row.event == FD_ACCEPT)
+
+
+def _stopped(listener: Socket) -> bool:
+    """Take no further connection; whether one is left that was taken already."""
+    return not listener.closed and listener.stop_accepting() > 0
+
+
+async def _watch_signal(leave: Callable[[], None]) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            leave()
+
+
+async def _watch_supervisor(control: trio.socket.SocketType, leave: Callable[[], None]) -> None:
+    with suppress(OSError):
+        while await control.recv(64):
+            pass  # it never says anything: its end is all that matters
+    leave()
+
+
+async def _serve(
+    function: Callable[..., Awaitable[object]],
+    args: tuple[Any, ...],
+    worker: Worker,
+    share: Share,
+    control: trio.socket.SocketType,
+    *,
+    wait_ready: bool,
+    drain_timeout: float,
+) -> None:
+    """Run ``function`` until it ends, or until this worker was asked to leave and has nothing left.
+
+    An exception of ``function`` leaves as itself.
+    """
+    asked = trio.Event()
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+
+        async def leave() -> None:
+            await asked.wait()
+            with trio.move_on_after(drain_timeout) as limit:
+                await _leave(worker, share)
+            if limit.cancelled_caught:
+                left = current_stack().accepted_connections()
+                _logger.warning("%r: %d clients left after %g s", worker, left, drain_timeout)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(leave)
+        nursery.start_soon(_watch_signal, asked.set)
+        nursery.start_soon(_watch_supervisor, control, asked.set)
+        if not wait_ready:
+            worker.ready()
+        try:
+            await function(worker, *args)
+        except Exception as error:
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+#: What a worker says to its supervisor: it can serve.
+READY: Final = b"r"
+
+
+async def _main(
+    function: Callable[..., Awaitable[object]],
+    args: tuple[Any, ...],
+    index: int,
+    sockets: Sequence[std.socket],
+    loads: MutableSequence[int],
+    control: std.socket,
+    wait_ready: bool,
+    drain_timeout: float,
+) -> None:
+    def tell() -> None:
+        with suppress(OSError):  # the supervisor is gone, or has been told
+            control.send(READY)
+
+    listeners = [from_stdlib_socket(sock) for sock in sockets]
+    worker = Worker(index, listeners, tell)
+    share = Share(loads, index)
+    share.enter()
+    for listener in listeners:
+        listener.defer_accepting(share.delay)
+    line = trio.socket.from_stdlib_socket(control)
+    try:
+        await _serve(
+            function, args, worker, share, line, wait_ready=wait_ready, drain_timeout=drain_timeout
+        )
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def run_worker(
+    function: Callable[..., Awaitable[object]],
+    args: tuple[Any, ...],
+    index: int,
+    sockets: Sequence[std.socket],
+    loads: MutableSequence[int],
+    control: std.socket,
+    wait_ready: bool,
+    drain_timeout: float,
+) -> None:
+    """Be worker ``index``: what a fresh process runs. Returns when the worker has left.
+
+    Args:
+      function, args: called as ``await function(worker, *args)``.
+      sockets: the listening sockets, bound and listening.
+      loads: how many sockets each worker has, by index; shared by all.
+      control: a stream socket to the supervisor.
+      wait_ready: ``function`` says itself when it is ready.
+      drain_timeout: seconds that it may take to leave.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    trio.run(_main, function, args, index, sockets, loads, control, wait_ready, drain_timeout)

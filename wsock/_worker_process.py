@@ -1,0 +1,134 @@
+# A worker process, from the outside: started, listened to, asked to leave, reaped.
+#
+#   processes        serve_processes                decides when
+# > worker process   WorkerProcess                  THIS FILE: one of them
+#   worker           Worker                         the same, from the inside
+#
+# Rule 1: workers are fresh interpreters (multiprocessing's "spawn"), never forks of a running
+#         Trio, whose epoll, tasks and locks a child must not have.
+# Rule 2: whoever makes one runs ``reap``; it ends with the process, of which nothing is left.
+#
+# Sources: multiprocessing, "Contexts and start methods".
+"""Worker processes as their supervisor sees them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import socket as std
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from ._worker import GONE, READY, run_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableSequence, Sequence
+
+__all__ = ["Job", "WorkerProcess", "shared_loads"]
+
+#: What a worker gets beyond ``drain_timeout``: its program's clean-up, the interpreter's end.
+GRACE_S: Final = 5.0
+
+_SPAWN: Final = multiprocessing.get_context("spawn")
+
+_logger: Final = logging.getLogger("wsock")
+
+
+def shared_loads(workers: int) -> MutableSequence[int]:
+    """Return the memory in which workers tell each other how many sockets they have."""
+    loads: MutableSequence[int] = _SPAWN.RawArray("i", [GONE] * workers)
+    return loads
+
+
+@dataclass(frozen=True)
+class Job:
+    """What each worker runs."""
+
+    function: Callable[..., Awaitable[object]]
+    args: tuple[Any, ...]
+    wait_ready: bool
+    drain_timeout: float
+
+
+class WorkerProcess:
+    """A worker process: started when this is made, ``ended`` once it was reaped."""
+
+    def __init__(
+        self,
+        index: int,
+        job: Job,
+        sockets: Sequence[std.socket],
+        loads: MutableSequence[int],
+    ) -> None:
+        ours, theirs = std.socketpair()
+        with theirs:
+            self._process = _SPAWN.Process(
+                target=run_worker,
+                args=(
+                    job.function,
+                    job.args,
+                    index,
+                    sockets,
+                    loads,
+                    theirs,
+                    job.wait_ready,
+                    job.drain_timeout,
+                ),
+                name=f"wsock worker {index}",
+            )
+            try:
+                self._process.start()
+            except BaseException:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        self._control = trio.socket.from_stdlib_socket(ours)
+        self.index = index
+        self.pid: int = self._process.pid or 0
+        self.began = trio.current_time()
+        self._leave_limit_s = job.drain_timeout + GRACE_S
+        #: Set when it said so, or has ended.
+        self.ready = trio.Event()
+        self.ended = trio.Event()
+
+    def __repr__(self) -> str:
+        return f"worker {self.index} (pid {self.pid})"
+
+    async def reap(self) -> None:
+        """Listen to it until it has ended; once, in a task of its own that nothing cancels."""
+        with self._control:
+            with suppress(OSError):
+                while word := await self._control.recv(64):
+                    if READY in word:
+                        self.ready.set()
+            await trio.lowlevel.wait_readable(self._process.sentinel)
+            self._process.join()
+        self.ended.set()
+        self.ready.set()
+
+    def how_it_ended(self) -> str:
+        """Say "signal 9" or "exit code 1"."""
+        code = self._process.exitcode or 0
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def kill(self) -> None:
+        """End it at once."""
+        if not self.ended.is_set():
+            self._process.kill()
+
+    async def leave(self) -> None:
+        """Ask it to leave (SIGTERM), and wait for its end.
+
+        It keeps to the time for that by itself; one that does not, because it hangs, is killed.
+        """
+        if not self.ended.is_set():
+            self._process.terminate()
+        with trio.move_on_after(self._leave_limit_s):
+            await self.ended.wait()
+            return
+        _logger.error("%r did not leave within %g s: killed", self, self._leave_limit_s)
+        self.kill()
+        await self.ended.wait()
