@@ -25,11 +25,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from trio.lowlevel import (
-    cancel_shielded_checkpoint,
-    checkpoint_if_cancelled,
-    wait_task_rescheduled,
-)
+from trio.lowlevel import checkpoint_if_cancelled, current_task
 
 from . import afd, errors
 from ._socket_control import (
@@ -41,7 +37,7 @@ from ._socket_control import (
     NotificationState,
     SocketControl,
 )
-from ._socket_waiting import TimeOut, Waiter, flat, resolve, writable
+from ._socket_waiting import TimeOut, Waiter, flat, let_others_run, resolve, suspend, writable
 from .tdi import addresses
 
 if TYPE_CHECKING:
@@ -60,27 +56,39 @@ class Socket(SocketControl):
     one without is closed when nobody refers to it, with a ResourceWarning.
     """
 
-    __slots__ = ("max_unsent",)
+    __slots__ = ("_receive_trap", "_receiver", "max_unsent")
 
     def __init__(self, endpoint: Any, stack: Stack) -> None:  # noqa: ANN401
         super().__init__(endpoint, stack)
         self.max_unsent = MAX_UNSENT
+        #: Who waits to receive, and what a wait yields: made at the first wait, and kept.
+        self._receiver: Waiter | None = None
+        self._receive_trap: Any = None
 
     # Waiting
 
-    def _line_up(self, call: str) -> Waiter:
+    def _line_up(self, call: str) -> Any:  # noqa: ANN401
         """Enter this task as the one that waits to receive; the caller ends that."""
         endpoint = self._endpoint
-        busy = self._busy
-        if busy & RECEIVING:
+        if self._busy != TIED or endpoint.attention:
+            self._line_up_carefully(call)
+        waiter = self._receiver
+        if waiter is None:
+            waiter = self._receiver = Waiter(endpoint)
+            self._receive_trap = waiter.trap()
+        else:
+            waiter.task = current_task()
+        endpoint.wait_receive(waiter)
+        self._busy |= RECEIVING
+        return self._receive_trap
+
+    def _line_up_carefully(self, call: str) -> None:
+        endpoint = self._endpoint
+        if self._busy & RECEIVING:
             raise trio.BusyResourceError(f"{call}: another task waits to receive on {self!r}")
         endpoint.check_open(call)
-        if not busy & TIED and endpoint.tie():
-            busy |= TIED
-        waiter = Waiter(endpoint)
-        endpoint.wait_receive(waiter)
-        self._busy = busy | RECEIVING
-        return waiter
+        if not self._busy & TIED and endpoint.tie():
+            self._busy |= TIED
 
     def _interrupted(self, call: str) -> errors.WSAEINTR:
         state = self._endpoint.state
@@ -88,9 +96,9 @@ class Socket(SocketControl):
 
     async def _wait_receive(self, call: str) -> None:
         """Wait until a receive or an accept is worth another try."""
-        waiter = self._line_up(call)
+        trap = self._line_up(call)
         try:
-            await wait_task_rescheduled(waiter.abort)
+            await suspend(trap)
         finally:
             self._busy &= ~RECEIVING
         if self._endpoint.attention & afd.RELEASED:
@@ -107,7 +115,7 @@ class Socket(SocketControl):
         endpoint.wait_send(waiter)
         self._busy |= SENDING | phase
         try:
-            await wait_task_rescheduled(waiter.abort)
+            await suspend(waiter.trap())
         finally:
             self._busy &= ~(SENDING | SENDING_REST)
         if endpoint.attention & afd.RELEASED:
@@ -130,7 +138,7 @@ class Socket(SocketControl):
             endpoint.wait_send(waiter)
         else:
             endpoint.wait_receive(waiter)
-        await wait_task_rescheduled(waiter.abort)
+        await suspend(waiter.trap())
         if endpoint.attention & afd.RELEASED:
             raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
 
@@ -188,13 +196,13 @@ class Socket(SocketControl):
             except errors.WSAEWOULDBLOCK:
                 pass
             else:
-                await cancel_shielded_checkpoint()
+                await let_others_run()
                 return data
         while True:
             # _wait_receive in place: a coroutine less for every message.
-            waiter = self._line_up("recv")
+            trap = self._line_up("recv")
             try:
-                await wait_task_rescheduled(waiter.abort)
+                await suspend(trap)
             finally:
                 self._busy &= ~RECEIVING
             if endpoint.attention & afd.RELEASED:
@@ -229,7 +237,7 @@ class Socket(SocketControl):
             except errors.WSAEWOULDBLOCK:
                 pass
             else:
-                await cancel_shielded_checkpoint()
+                await let_others_run()
                 return result
             while True:
                 await self._wait_receive(call)
@@ -365,7 +373,7 @@ class Socket(SocketControl):
             pass
         else:
             if endpoint.unsent <= endpoint.send_limit:
-                await cancel_shielded_checkpoint()
+                await let_others_run()
                 return taken
         with self._timeout("send", std.SO_SNDTIMEO):
             while taken < 0:
@@ -399,7 +407,7 @@ class Socket(SocketControl):
             endpoint.check_sendable()
             waited = True
         if not waited:
-            await cancel_shielded_checkpoint()
+            await let_others_run()
 
     def refuse_second_sender(self, call: str) -> None:
         """Raise BusyResourceError if another task waits to send."""
@@ -447,7 +455,7 @@ class Socket(SocketControl):
                     await self._wait_send("sendto")
                 else:
                     break
-        await cancel_shielded_checkpoint()
+        await let_others_run()
         return count
 
     # Connecting
@@ -473,7 +481,7 @@ class Socket(SocketControl):
                 endpoint.socket_error = 0  # the exception tells it; SO_ERROR is for connect_ex
                 raise
             if endpoint.type != _STREAM or endpoint.state == "CONNECTED":
-                await cancel_shielded_checkpoint()
+                await let_others_run()
                 return
             while endpoint.state == "CONNECTING":
                 await self._wait_send("connect")
@@ -508,7 +516,7 @@ class Socket(SocketControl):
         await checkpoint_if_cancelled()
         while endpoint.state == "CONNECTING":
             await self._wait_send("connect")
-        await cancel_shielded_checkpoint()
+        await let_others_run()
         if endpoint.connect_code > 0:
             raise errors.error_class(endpoint.connect_code)("connect", endpoint.state)
 
@@ -578,7 +586,7 @@ class Socket(SocketControl):
                 while endpoint.state == "CLOSING":
                     waiter = Waiter(endpoint)
                     endpoint.wait_send(waiter)
-                    await wait_task_rescheduled(waiter.abort)
+                    await suspend(waiter.trap())
             except trio.Cancelled:
                 endpoint.abort_now()
                 raise
