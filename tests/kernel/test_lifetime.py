@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import select
 import socket as std
 import subprocess
 import sys
@@ -391,3 +392,19 @@ async def test_streams_have_no_boundaries(pair: Pair) -> None:
     assert pair.near.recv_nowait(9) == b"abc"
     pair.far.close()
     assert await drain(pair.near, 1) == 0
+
+
+async def test_what_is_ready_is_told_within_a_pass(window: wsock.Window) -> None:
+    """The epoll engine serves in Trio's loop, before tasks run: data that is there when a task
+    passes the scheduler has been reported when it goes on."""
+    if not hasattr(select, "epoll"):
+        pytest.skip("this system has no epoll")
+    near, far = std.socketpair()
+    with far, wsock.from_stdlib_socket(near, stack=wsock.Stack(engine="epoll")) as sock:
+        sock.async_select(window, WM_SOCKET, FD_READ)
+        await trio.testing.wait_all_tasks_blocked()
+        far.send(b"x")
+        await trio.lowlevel.checkpoint()
+        message = window.peek()
+        assert message is not None
+        assert message.event == FD_READ

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket as std
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +13,7 @@ import trio
 import trio.testing
 
 import wsock
-from tests.providers import Pair, World, drain, fill
+from tests.providers import Pair, Provider, World, drain, fill
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -443,3 +446,40 @@ async def test_tasks_in_line(pair: Pair) -> None:
             await blocked()
         pair.far.send_nowait(b"abc")
     assert order == [0, 1, 2]
+
+
+async def test_waits_of_several_tasks_one_after_the_other(pair: Pair) -> None:
+    """What a socket keeps of a wait serves the next one, whichever task waits, however it ends."""
+    await cancelled_while_waiting(lambda: pair.near.recv(9))
+    got: list[bytes] = []
+
+    async def reader() -> None:
+        got.append(await pair.near.recv(9))
+
+    for data in (b"first", b"second"):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader)
+            await blocked()
+            with pytest.raises(trio.BusyResourceError):
+                await pair.near.recv(9)
+            await pair.far.send(data)
+        await cancelled_while_waiting(lambda: pair.near.recv(9))
+    assert got == [b"first", b"second"]
+
+
+async def test_a_socket_that_waited_needs_no_collector(provider: Provider) -> None:
+    """Closed and forgotten, all of it is gone at once: a wait leaves no cycle of references."""
+    near, far = std.socketpair()
+    with far:
+        sock = wsock.from_stdlib_socket(near, stack=provider.make_stack())
+        await cancelled_while_waiting(partial(sock.recv, 9))
+        parts = [weakref.ref(sock), weakref.ref(sock._endpoint)]
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        gc.disable()
+        try:
+            sock.close()
+            del sock
+            assert [part() for part in parts] == [None, None]
+        finally:
+            gc.enable()

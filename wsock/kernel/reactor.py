@@ -8,10 +8,15 @@
 # once, edge-triggered, for everything, and never modified. That is what makes it cheap: Trio's own
 # wait_readable costs an epoll_ctl and a scheduler pass for every wait.
 #
-# Rule 1: the task runs no user code. ``file.ready(events)`` updates an endpoint, posts, sets or
+# The task only makes Trio's loop wake up. What is ready is served in the loop itself, by its hook
+# after_io_wait: whoever is woken there runs in the same pass, not in the one after the task's. With
+# one connection that is one pass in two for a message, one in three for a task that waits, and a
+# median latency of 42 us in place of 51 (uvloop: 33, in the same run).
+#
+# Rule 1: serving runs no user code. ``file.ready(events)`` updates an endpoint, posts, sets or
 #         wakes, and returns.
-# Rule 2: an error while serving one file fails that file; nothing leaves the task (ruling A1: what
-#         leaves a system task ends the program).
+# Rule 2: an error while serving one file fails that file; nothing leaves the reactor (what leaves a
+#         system task ends the program, what leaves a hook takes the hook away).
 # Rule 3: unregister, then close, always. An epoll entry belongs to the open file, not to the
 #         number:
 #         closed here while a copy lives elsewhere, the old connection's data would be reported
@@ -82,7 +87,7 @@ class Reactor(Protocol):
         """Look once, without waiting, what is ready; whether anything was."""
 
 
-class EpollReactor:
+class EpollReactor(trio.abc.Instrument):
     """One epoll for one Trio run."""
 
     def __init__(self) -> None:
@@ -139,13 +144,18 @@ class EpollReactor:
                 return bool(ready)
         return True
 
+    def after_io_wait(self, timeout: float) -> None:
+        """Serve what is ready: Trio calls this in each pass of its loop, before tasks run."""
+        self.turn()
+
     async def run(self) -> None:
-        """The system task: wait for the epoll, serve, again; at the end drain."""
+        """The system task: have the loop wake up when something is ready; at the end drain."""
+        trio.lowlevel.add_instrument(self)
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                self.turn()
         finally:
+            trio.lowlevel.remove_instrument(self)
             await self._drain()
             self._end()
 

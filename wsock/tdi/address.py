@@ -105,6 +105,7 @@ class AddressObject:
     def cleanup(self) -> None:
         """IRP_MJ_CLEANUP: the end of the object; every handler is dropped."""
         self.handlers = [None] * len(EventKind)
+        self.owner = None  # endpoint, file and address would keep one another alive
         self.device.live_addresses -= 1
 
     # Up-calls of the provider
