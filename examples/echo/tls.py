@@ -47,4 +47,4 @@ async def echo(stream: trio.SSLStream[wsock.SocketStream]) -> None:
             async for data in stream:
                 await stream.send_all(data)
     except trio.BrokenResourceError as problem:  # no TLS at all, or cut in the middle
-        print(f"client lost: {problem}")
+        print(f"client lost: {problem.__cause__ or problem}")

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import signal
@@ -110,6 +111,19 @@ def raise_descriptor_limit(connections: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def give_hash_memory_back() -> None:
+    """Have glibc give the 19 MiB of a hash back to the system after each hash.
+
+    By itself it learns from the first one to keep as much for every thread: after 600 guesses on
+    200 connections 150 MB were resident, and with this 53 MB.
+    """
+    m_mmap_threshold = -3  # malloc.h; to set it ends the learning
+    try:
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, 1 << 20)
+    except (AttributeError, OSError, TypeError):  # another libc; Windows: no library has no name
+        return
+
+
 async def show_sockets_at_signal(
     log: Log, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
@@ -168,6 +182,7 @@ async def stop_at_signals(
 async def serve(options: argparse.Namespace, log: Log) -> int:
     """Run the server until it is stopped. Returns the exit code: 1 if clients had to be cut."""
     raise_descriptor_limit(options.limits.connections)
+    give_hash_memory_back()
     certificate = None
     if options.tls_cert:
         certificate = await trio.to_thread.run_sync(Certificate, options.tls_cert, options.tls_key)
