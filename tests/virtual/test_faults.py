@@ -204,8 +204,8 @@ def test_swizzle_isolates_one_by_one_and_heals_in_another_order() -> None:
     net, hosts = lan("abcdef")
     net.swizzle(hosts, interval=1.0)
     net.run_for(20)
-    begun = [e.text.split()[-1] for e in net.log if e.text.startswith("begin")]
-    ended = [e.text.split()[-1] for e in net.log if e.text.startswith("end")]
+    begun = [e.text.split()[-1] for e in net.log if e.text.startswith("begin: isolate")]
+    ended = [e.text.split()[-1] for e in net.log if e.text.startswith("end: isolate")]
     assert sorted(begun) == sorted(ended) == list("abcdef")
     assert begun != ended
     assert net.faults == []

@@ -73,3 +73,50 @@ def test_only_a_host_that_is_off_restarts() -> None:
     _, (a, _, _) = lan()
     with pytest.raises(RuntimeError, match="not switched off"):
         a.restart()
+
+
+def test_a_pause_ends_with_its_block_and_so_does_a_crash() -> None:
+    """``with host.pause():`` and ``with host.crash():`` undo themselves, as every fault does."""
+    net, (a, b, _) = lan()
+    stream = Stream(net, a, b)
+    with b.pause() as pause:
+        stream.send()
+        assert stream.arrived() == []
+        assert net.faults == [pause]
+        assert b.pause() is pause
+    assert stream.arrived() == [0]
+    old_udp = b.udp
+    with b.crash() as crash:
+        assert b.is_off
+        assert b.crash() is crash
+    assert b.is_running
+    assert b.udp is not old_udp
+    assert net.faults == []
+
+
+def test_what_was_undone_by_hand_is_not_undone_twice() -> None:
+    """resume and restart end the fault; leaving its block then does nothing."""
+    net, (_, b, _) = lan()
+    with b.pause():
+        b.resume()
+        assert net.faults == []
+    with b.crash():
+        b.restart()
+        udp = b.udp
+    assert b.udp is udp
+    with b.pause(), b.crash():
+        assert [fault.text for fault in net.faults] == ["crash b"]
+    assert b.is_running
+    assert net.faults == []
+
+
+def test_pause_and_crash_as_timed_script_entries() -> None:
+    """``net.at(5.0, host.crash, lasting=2.0)``, like any verb."""
+    net, (_, b, _) = lan()
+    net.at(1.0, b.pause, lasting=1.0)
+    net.at(3.0, b.crash, lasting=1.0)
+    states = []
+    for time in (0.5, 1.5, 2.5, 3.5, 4.5):
+        net.run_for(time - net.time)
+        states.append("off" if b.is_off else "running" if b.is_running else "paused")
+    assert states == ["running", "paused", "running", "off", "running"]

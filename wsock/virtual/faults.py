@@ -16,10 +16,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from wsock.virtual.capture.fields import InitialNumbers, matcher
 from wsock.virtual.conditions import changes
+from wsock.virtual.fault import Fault
 from wsock.virtual.gates import (
     DropGate,
     HeldPacket,
@@ -41,49 +42,10 @@ from wsock.virtual.wire import ipv4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
     from wsock.virtual.conditions import Distribution
     from wsock.virtual.interfaces import Gate, GatedInterface, Interface
     from wsock.virtual.tcp import Connection
-
-
-class Fault:
-    """A fault that is in force. As a context manager it ends with the block."""
-
-    def __init__(self, network: Faults, text: str, undo: Callable[[], object]) -> None:
-        self._network = network
-        self._undo = undo
-        self.text = text
-        self.active = True
-        #: called after the fault has ended.
-        self.on_end: Callable[[], object] | None = None
-        network.faults.append(self)
-        network.note("faults", f"begin: {text}")
-
-    def end(self) -> None:
-        """Take the fault back. Ending it twice is no error."""
-        if self.active:
-            self.active = False
-            self._network.faults.remove(self)
-            self._undo()
-            self._network.note("faults", f"end: {self.text}")
-            if self.on_end is not None:
-                self.on_end()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end()
-
-    def __repr__(self) -> str:
-        return f"<Fault {self.text}{'' if self.active else ', ended'}>"
 
 
 class Faults(Places):
@@ -91,8 +53,6 @@ class Faults(Places):
 
     def __init__(self, seed: int | str = 0) -> None:
         super().__init__(seed)
-        #: the faults in force, oldest first.
-        self.faults: list[Fault] = []
         #: the packets that holds keep, oldest first.
         self.held: list[HeldPacket] = []
         self._script = Owner("script")
@@ -314,19 +274,37 @@ class Faults(Places):
 
         self.scheduler.post(nanoseconds(time), RANK_SCRIPT, self._script, act, None)
 
-    def swizzle(self, hosts: Iterable[HostCore | str], *, interval: float = 1.0) -> None:
+    def swizzle(self, hosts: Iterable[HostCore | str], *, interval: float = 1.0) -> Fault:
         """Isolate hosts one by one, then heal them one by one in another order, by the seed.
 
-        The first is cut off now, the next after ``interval`` seconds, and so on.
+        The first is cut off now, the next after ``interval`` seconds, and so on. The fault that is
+        returned ends by itself with the last healing, or at once, and then all are healed.
         """
         nodes = [self.host_named(host) for host in hosts]
         stream = self.random_streams.stream("swizzle", " ".join(node.name for node in nodes))
         order, back = shuffled(nodes, stream), shuffled(nodes, stream)
         start = self.time
+        faults: list[Fault] = []
+
+        def cut_off(node: HostCore) -> None:
+            if whole.active:
+                faults.append(self.isolate(node))
+
+        def restore(node: HostCore) -> None:
+            self.heal(node)
+            if node is back[-1]:
+                whole.end()
+
+        def end_all() -> None:
+            for fault in faults:
+                fault.end()
+
+        whole = Fault(self, f"swizzle {place_text(nodes)}", end_all)
         for place, node in enumerate(order):
-            self.at(start + place * interval, self.isolate, node)
+            self.at(start + place * interval, cut_off, node)
         for place, node in enumerate(back):
-            self.at(start + (len(order) + place) * interval, self.heal, node)
+            self.at(start + (len(order) + place) * interval, restore, node)
+        return whole
 
     # How.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from wsock.virtual.building import Building
+    from wsock.virtual.fault import Fault
     from wsock.virtual.probes import Ping, Traceroute
     from wsock.virtual.profile import TcpProfile
 
@@ -196,13 +197,17 @@ class Host(HostCore):
 
     # Power
 
-    def crash(self) -> None:
-        """Cut the power: the stack goes dark, then the host's tasks are cancelled."""
-        super().crash()
+    def crash(self) -> Fault:
+        """Cut the power: the stack goes dark, then the host's tasks are cancelled.
+
+        The fault that is returned switches the host on again when it ends; its tasks are gone.
+        """
+        fault = super().crash()
         for scope in list(self._scopes):
             scope.cancel()
         for endpoint in list(self.stack.endpoints.values()):
             endpoint.vanish()
+        return fault
 
     def restart(self) -> None:
         """Switch on again, with a new stack that remembers nothing."""

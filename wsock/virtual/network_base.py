@@ -28,6 +28,7 @@ from wsock.virtual.scheduler import Scheduler, nanoseconds, seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsock.virtual.fault import Fault
     from wsock.virtual.interfaces import Interface
     from wsock.virtual.ipv4_layer import Ipv4Layer
     from wsock.virtual.layers import Flushable, Transport
@@ -59,6 +60,8 @@ class NetworkBase:
         self.traffic = Traffic()
         self.names = NameTable()
         self.log: list[LogEntry] = []
+        #: the faults in force, oldest first.
+        self.faults: list[Fault] = []
         self.transports: dict[int, Callable[[Ipv4Layer], Transport]] = {}
         self.loopback_conditions = Conditions(mtu=65_535)
         #: How often programs were told "not now": so a driver finds out that they poll.

@@ -21,6 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from wsock.virtual import addresses
+from wsock.virtual.fault import Fault
 from wsock.virtual.host_tcp import HISTORY_LIMIT, ConnectionTrace, HostTcpLayer
 from wsock.virtual.icmp_layer import IcmpLayer
 from wsock.virtual.interfaces import LoopbackInterface, WireInterface
@@ -93,6 +94,7 @@ class HostCore:
         self.routes = RouteTable()
         self.counters = Counters()
         self.gate: _PowerGate | None = None
+        self._power_fault: Fault | None = None  # the latest pause or crash
         self.boots = 0
         self._probes = 0
         self._past_traces: list[ConnectionTrace] = []
@@ -293,11 +295,18 @@ class HostCore:
         """Whether the host is switched off."""
         return self.gate is not None and self.gate.is_off
 
-    def pause(self) -> None:
-        """Stop the stack: no timer runs, nothing is sent, packets wait at the interfaces."""
+    def pause(self) -> Fault:
+        """Stop the stack: no timer runs, nothing is sent, packets wait at the interfaces.
+
+        Returns:
+          the fault, which ends by :meth:`resume` or as any other: ``with host.pause():``.
+        """
         if self.gate is None:
             self.gate = _PowerGate(is_off=False)
             self.scheduler.pause()
+            self._power_fault = Fault(self.network, f"pause {self.name}", self.resume)
+        assert self._power_fault is not None
+        return self._power_fault
 
     def resume(self) -> None:
         """Go on after :meth:`pause`: first what waited at the interfaces, then late timers."""
@@ -308,18 +317,35 @@ class HostCore:
         for interface, data in gate.waiting:
             interface.deliver(data)
         self.scheduler.resume()
+        self._end_power_fault()
 
-    def crash(self) -> None:
-        """Cut the power: nothing leaves any more, and everything the stack knew is lost."""
-        if self.is_off:
-            return
+    def crash(self) -> Fault:
+        """Cut the power: nothing leaves any more, and everything the stack knew is lost.
+
+        Returns:
+          the fault; when it ends the host is switched on again, unless :meth:`restart` has been
+          called meanwhile.
+        """
+        if self.is_off and self._power_fault is not None:
+            return self._power_fault
         self._past_traces = self.traces[-HISTORY_LIMIT:]
         self.network.note(self.name, "switched off")
-        self.scheduler.switch_off()
         self.gate = _PowerGate(is_off=True)
+        self._end_power_fault()  # a pause that the crash ends
+        self._power_fault = Fault(self.network, f"crash {self.name}", self._switch_on)
+        self.scheduler.switch_off()
         self.network.forget_dirty(self)
         for interface in self.interfaces.values():
             interface.restart()
+        return self._power_fault
+
+    def _end_power_fault(self) -> None:
+        if self._power_fault is not None:
+            self._power_fault.end()
+
+    def _switch_on(self) -> None:
+        if self.is_off:
+            self.restart()
 
     def restart(self) -> None:
         """Switch on again after :meth:`crash`, with a new stack that remembers nothing."""
@@ -329,6 +355,7 @@ class HostCore:
         self.routes.forget_path_mtus()
         self._boot()
         self.gate = None
+        self._end_power_fault()
 
     def __repr__(self) -> str:
         kind = "Router" if self.forwarding else "Host"
