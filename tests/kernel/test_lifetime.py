@@ -6,6 +6,7 @@ import copy
 import os
 import pickle
 import select
+import signal
 import socket as std
 import subprocess
 import sys
@@ -237,6 +238,38 @@ async def test_forked_child_harms_nothing(pair: Pair, window: wsock.Window) -> N
         with trio.fail_after(5):
             assert (await window.get()).event == FD_READ
         assert pair.near.recv_nowait(9) == b"abc"
+
+
+def test_forked_children_serve_one_listener(provider: Provider) -> None:
+    """Made before any run and forked, a listener serves in each child, in a run of its own."""
+    world = World(provider)
+    listener = world.listener()
+
+    async def serve() -> None:
+        while True:
+            accepted, _ = await listener.accept()
+            with accepted:
+                await accepted.send(str(os.getpid()).encode())
+
+    children = []
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            children.append(os.fork())
+        if children[-1] == 0:
+            try:
+                trio.run(serve)
+            finally:
+                os._exit(1)
+    try:
+        for _ in range(20):
+            with std.create_connection(listener.getsockname(), timeout=10) as client:
+                assert int(client.recv(100)) in children
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    world.close()
 
 
 async def test_copy_of_the_descriptor_elsewhere(world: World, window: wsock.Window) -> None:
