@@ -411,3 +411,30 @@ async def test_everything_selected_and_everything_wrong(world: World, window: ws
     found = await messages(window, 20)
     assert found == [(FD_CLOSE, wsock.WSAECONNRESET.winerror)] * 20
     assert queued(window) == []
+
+
+@pytest.mark.parametrize("words", [b"", b"bye"])
+async def test_reset_before_the_client_looks(
+    world: World, window: wsock.Window, words: bytes
+) -> None:
+    """Connected, perhaps told something, and reset, all before the client's loop turns: a connect
+    that succeeded, the bytes, then the reset. (Refused is another thing, and has its own code.)"""
+    with std.create_server((world.provider.host, 0)) as raw:
+        client = world.socket()
+        client.async_select(window, WM_SOCKET, EVERYTHING)
+        assert client.connect_ex(raw.getsockname()) == wsock.WSAEWOULDBLOCK.winerror
+        peer, _ = raw.accept()
+        peer.send(words)
+        peer.setsockopt(std.SOL_SOCKET, std.SO_LINGER, RESET_AT_CLOSE)
+        peer.close()
+        told = await messages(window, 2)
+        while told[-1][0] != FD_CLOSE:
+            told += await messages(window)
+    events = [event for event, _ in told if event != wsock.FD_WRITE]
+    assert events == [wsock.FD_CONNECT, *([FD_READ] if words else []), FD_CLOSE]
+    assert dict(told)[wsock.FD_CONNECT] == 0
+    assert dict(told)[FD_CLOSE] == wsock.WSAECONNRESET.winerror
+    if words:
+        assert client.recv_nowait(9) == words
+    with pytest.raises(wsock.WSAECONNRESET):
+        client.recv_nowait(9)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from .. import _timers
 from ..tdi import Status, StatusError, addresses, status_from_errno
 from . import bindings
-from .bits import OUT
+from .bits import ERR, HUP, IN, OUT
 from .files import KernelFile, system_errors
 from .reactor import current_reactor
 
@@ -50,7 +50,7 @@ _LAST_TRY_S: Final = 0.05
 class ConnectingFile(KernelFile):
     """A stream file as far as its address and its peer go."""
 
-    __slots__ = ("bound", "connect_failed", "phase")
+    __slots__ = ("bound", "connect_failed", "failed_with", "phase")
 
     def __init__(
         self,
@@ -63,6 +63,8 @@ class ConnectingFile(KernelFile):
         super().__init__(provider, family, type, proto, fileno)
         self.phase = MOVING
         self.connect_failed = False
+        #: An error that was asked of the kernel and is still to be told: asking clears it there.
+        self.failed_with = 0
         #: Family, host and port in the table of bindings, while this file holds them.
         self.bound: tuple[int, bytes, int] | None = None
 
@@ -180,7 +182,12 @@ class ConnectingFile(KernelFile):
     def _connect_ended(self, events: int) -> None:
         number = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
         self.phase = MOVING
-        if number:
+        if number == errno.ECONNRESET:
+            # Refused would be ECONNREFUSED: it was connected, and reset before anybody looked here.
+            # What the peer had sent is still there.
+            self.failed_with = number
+            events = IN | ERR | HUP
+        elif number:
             self.unregister()
             self.connect_failed = True
             self.connection.complete_connect(status_from_errno(number))

@@ -62,7 +62,6 @@ class KernelStream(ConnectingFile):
         "_rest",
         "_wake_at",
         "blocked",
-        "failed_with",
         "queued",
         "release_seen",
         "shut_pending",
@@ -88,8 +87,6 @@ class KernelStream(ConnectingFile):
         self.shut_pending = False
         self.release_seen = 0
         self.urgent = False
-        #: What a look of the fallback engine learnt: asking the kernel clears its error.
-        self.failed_with = 0
 
     # Listen
 
