@@ -47,7 +47,6 @@ from .tls import RECORD_BYTES, TLSError
 if TYPE_CHECKING:
     from ._event import Event
     from ._message import Message
-    from ._socket_control import NotificationState
     from ._window import Window
     from .tls import TLSFilter
 
@@ -400,9 +399,10 @@ class TLSSocket(Socket):
         """As ``Socket.async_select``; the window stays the AsyncSocket's."""
         self._channel("WSAAsyncSelect").async_select(window, message, events)
 
-    def notifications(self) -> list[NotificationState]:
-        """As ``Socket.notifications``, of the plaintext."""
-        return self._states(self._channel("notifications"))
+    @property
+    def record(self) -> TLSChannel:
+        """What decides which notification is due, of the plaintext."""
+        return self._channel("notifications")
 
     def ioctl(self, command: int, value: int = 0) -> int:
         """As ``Socket.ioctl``; FIONREAD counts plaintext that was decrypted."""

@@ -314,6 +314,11 @@ class SocketControl:
             event.reset()
         return NetworkEvents(_FLAGS[events], {_FLAGS[bit]: codes[bit] for bit in codes})
 
+    @property
+    def record(self) -> afd.Notifier:
+        """What decides which notification is due: the endpoint, or what encrypts above it."""
+        return self._endpoint  # type: ignore[no-any-return]
+
     def notifications(self) -> list[NotificationState]:
         """Say for each event where it stands: why is no message coming?
 
@@ -323,9 +328,7 @@ class SocketControl:
         Returns:
           One row per event; see ``NotificationState``.
         """
-        return self._states(self._endpoint)
-
-    def _states(self, record: afd.Notifier) -> list[NotificationState]:
+        record = self.record
         return [
             NotificationState(
                 FD(bit),

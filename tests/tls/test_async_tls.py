@@ -22,6 +22,7 @@ from wsock import (
     AsyncSocket,
     TLSError,
     TLSFilter,
+    _hints,
 )
 from wsock._async_tls import CHATTER_BYTES, TLSChannel
 
@@ -667,6 +668,31 @@ async def test_a_peer_that_makes_us_talk_and_does_not_listen(
                 pair.far.recv_nowait(1 << 20)
             await trio.lowlevel.checkpoint()
             pair.world.stack.turn()
+
+
+async def test_a_hint_speaks_of_plaintext_once(
+    world: World,
+    ends: tuple[Near, Far],
+    window: wsock.Window,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not of the ciphertext beneath, too, which nobody but TLS reads."""
+    near, far = ends
+    monkeypatch.setattr(near, "on_receive", lambda _error: None, raising=False)
+    _hints.install()
+    try:
+        async with served(window):
+            await far.handshake()
+            await world.until(lambda: near.log)
+            await far.send(b"never read")
+            said = ""
+            while "FD_READ" not in said:
+                await trio.lowlevel.checkpoint()
+                said += capsys.readouterr().err
+    finally:
+        _hints.uninstall()
+    assert said.count("FD_READ") == 1
 
 
 # Beginning
