@@ -43,8 +43,6 @@ async def _write_on(trace: tdimon.Trace, log: Log) -> None:
 
 
 def _write(trace: tdimon.Trace, log: Log) -> None:
-    """Write what was recorded since the last time."""
-    rows = trace.rows()
-    trace.clear()
-    for row in rows:
-        log.write("tdi", **{name: value for name, value in row._asdict().items() if value})
+    """Write what was recorded since the last time: requests, events, and who is told of them."""
+    for row in trace.new_rows("tdi or row.kind == fd", profile="all"):
+        log.write("tdi", **{name: value.strip() for name, value in row._asdict().items() if value})

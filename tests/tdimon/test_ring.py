@@ -67,3 +67,29 @@ def test_a_ring_of_nothing() -> None:
     """A ring holds at least one record."""
     with pytest.raises(ValueError, match="at least one"):
         Ring(0)
+
+
+def test_new_rows_are_those_since_the_last_time() -> None:
+    """Each row is returned once, numbers of objects go on, and loss is a gap."""
+    trace = Trace(capacity=2)
+    for number in (1, 2):
+        record = a_record("IRP_MJ_CREATE")
+        record.object_kind, record.object_id = "connect", number
+        trace.ring.emit(record)
+        assert [row.object for row in trace.new_rows()] == [f"connection {number}"]
+    for request in ("TDI_SEND", "TDI_SEND", "TDI_CONNECT"):
+        trace.ring.emit(a_record(request))
+    rows = trace.new_rows('tdi.request == "TDI_CONNECT"')
+    assert [row.request for row in rows] == ["(gap)", "TDI_CONNECT"]
+    assert trace.new_rows() == []
+    assert len(trace.new_rows(profile="all")) == 3  # another profile is another reader
+
+
+def test_a_trace_that_is_forgotten_starts_again() -> None:
+    """After clear() what comes is new, without a gap for what was thrown away on purpose."""
+    trace = Trace()
+    trace.ring.emit(a_record())
+    trace.clear()
+    trace.ring.emit(a_record("TDI_CONNECT"))
+    assert [row.request for row in trace.new_rows()] == ["TDI_CONNECT"]
+    assert [row.request for row in trace.rows()] == ["TDI_CONNECT"]

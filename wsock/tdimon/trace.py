@@ -42,6 +42,7 @@ class Trace:
     def __init__(self, capacity: int = CAPACITY, payload_bytes: int = 0) -> None:
         self.ring = Ring(capacity, payload_bytes)
         self._attachment = Attachment(self.ring)
+        self._followed: dict[tuple[str | None, str], RowFeed] = {}
         self._read: dict[tuple[str | None, str], tuple[RowFeed, list[Row]]] = {}
 
     def __repr__(self) -> str:
@@ -100,6 +101,36 @@ class Trace:
         feed, rows = self._read.setdefault((host, profile), (RowFeed(profile, host=host), []))
         rows += [row for _, row in feed.feed_from(self.ring)]
         return rows.copy()
+
+    def new_rows(
+        self,
+        selection: Selection | str = "",
+        *,
+        host: str | None = None,
+        profile: str = "plain",
+    ) -> list[Row]:
+        """Return the rows since the last call with this host and profile, for a log that goes on.
+
+        Nothing is kept of what was returned, so this may go on for ever. A row ``(gap)`` stands
+        where records were dropped before they were read.
+
+        Args:
+          selection: which of them: an expression or a Selection.
+          host, profile: as for ``rows``.
+
+        Raises:
+          FilterSyntaxError: the text is no expression. ValueError: no such profile.
+        """
+        chosen = Selection(selection) if isinstance(selection, str) else selection
+        key = (host, profile)
+        feed = self._followed.get(key)
+        if feed is None:
+            feed = self._followed[key] = RowFeed(profile, host=host)
+        return [
+            row
+            for record, row in feed.feed_from(self.ring)
+            if record is None or chosen.shows(record, row)
+        ]
 
     def select(self, selection: Selection | str, *, profile: str = "plain") -> list[Row]:
         """Return the rows that a selection, or an expression, lets pass.
