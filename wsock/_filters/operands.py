@@ -194,7 +194,7 @@ class OperandParser:
             return make()
         except LiteralError as error:
             near = self.nearest(token)
-            self.fail(token, f"{self.name(token)} where a {kind.value} must stand; "
+            self.fail(token, f"{self.name(token)} where {_a(kind.value)} must stand; "
                       f"write {error}", near)  # fmt: skip
 
     def fail_literal(self, token: Token) -> NoReturn:
@@ -213,3 +213,7 @@ class OperandParser:
 
 def _sliced(kind: FieldType) -> bool:
     return kind in (FieldType.STRING, FieldType.BYTES, FieldType.PROTOCOL)
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -49,7 +49,7 @@ _EVENT_NAMES: Final = {int(bit): f"FD_{bit.name}" for bit in constants.FD}
 _SHOWN_ELSEWHERE: Final = frozenset({"error", "code", "to", "call", "payload", "message"})
 _MESSAGE_NAMES: Final[dict[int, str]] = {
     getattr(constants, name): name for name in constants.__all__ if name.startswith("WM_")
-} | {0x0373: "WM_SOCKET_NOTIFY"}  # CAsyncSocket's, as MFC calls it
+} | {0x0373: "WM_SOCKET_NOTIFY", 0x037F: "WM_TLS_NOTIFY"}  # AsyncSocket's: MFC's, and beside it
 _REGISTERED_MESSAGES: Final = 0xC000  # what RegisterWindowMessage gives begins here
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
