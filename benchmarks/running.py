@@ -87,11 +87,15 @@ def running_server(python: Path, name: str, work: Work = "echo") -> Iterator[Ser
             process.kill()
 
 
-def first_line(process: subprocess.Popen[str]) -> str:
-    """The line with which a server tells that it listens."""
+def first_line(process: subprocess.Popen[str], limit_s: float = START_LIMIT_S) -> str:
+    """The line with which a server tells that it listens.
+
+    Raises:
+      RunError: it ended, or said nothing within `limit_s` seconds.
+    """
     assert process.stdout is not None
     assert process.stderr is not None
-    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
+    ready, _, _ = select.select([process.stdout], [], [], limit_s)
     line = process.stdout.readline() if ready else ""
     if line:
         return line
