@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 IP = shutil.which("ip")
 CURL = shutil.which("curl")
+TSHARK = shutil.which("tshark")
 #: Documentation addresses (RFC 5737).
 OURS, LINUX = "192.0.2.1", "192.0.2.2"
 
@@ -123,6 +124,17 @@ def linux() -> Iterator[Linux]:
         yield beside
 
 
+#: What J3 asks for once more: 2 % loss, duplicates, reordering.
+BAD = {"latency": 0.002, "loss": 0.02, "duplicate": 0.02, "reorder": 0.02, "reorder_by": 0.003}
+
+
+@pytest.fixture(params=[{}, BAD], ids=["perfect link", "bad link"])
+def any_link(request: pytest.FixtureRequest) -> Iterator[Linux]:
+    """Linux over a perfect link, and over a bad one."""
+    with linux_beside_us(**request.param) as beside:
+        yield beside
+
+
 PING = """
 import os, socket, struct, sys
 size, count = {size}, {count}
@@ -208,14 +220,15 @@ def test_j3_curl_gets_and_puts_ten_megabytes(linux: Linux, tmp_path: Path) -> No
 @pytest.mark.skipif(CURL is None, reason="needs curl")
 def test_j3_curl_over_a_bad_link(tmp_path: Path) -> None:
     """J3: 2 % loss, reordering and duplicates on the link: the bytes are still equal."""
-    with linux_beside_us(
-        latency=0.002, loss=0.02, duplicate=0.02, reorder=0.02, reorder_by=0.003
-    ) as linux:
-        get_and_put(linux, 1_000_000, tmp_path)
+    with linux_beside_us(**BAD) as linux:
+        get_and_put(linux, 10_000_000, tmp_path)
+        dropped = [entry for entry in linux.net.log if "dropped" in entry.text]
+        assert len(dropped) > 100
 
 
-def test_j3_linux_is_refused_at_a_closed_port_and_so_are_we(linux: Linux) -> None:
+def test_j3_linux_is_refused_at_a_closed_port_and_so_are_we(any_link: Linux) -> None:
     """J3: RST both ways, read as ECONNREFUSED."""
+    linux = any_link
     program = (
         "import socket\n"
         "s = socket.socket()\n"
@@ -227,6 +240,24 @@ def test_j3_linux_is_refused_at_a_closed_port_and_so_are_we(linux: Linux) -> Non
     dial(linux.host, talker, packed(LINUX), 81)
     linux.run_until(lambda: bool(talker.events))
     assert talker.events == ["failed ECONNREFUSED"]
+
+
+@pytest.mark.skipif(CURL is None or TSHARK is None, reason="needs curl and tshark")
+def test_j3_tshark_finds_nothing_wrong_in_what_linux_was_sent(
+    linux: Linux, tmp_path: Path
+) -> None:
+    """J1 and J3 together: a transfer each way, and not one bad checksum or malformed packet."""
+    capture = linux.net.capture(linux.host)
+    get_and_put(linux, 200_000, tmp_path)
+    assert TSHARK is not None
+    wrong = "_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0"
+    options = [word for sum_ in ("tcp", "ip") for word in ("-o", f"{sum_}.check_checksum:TRUE")]
+    capture.save(tmp_path / "linux.pcapng")
+    found = subprocess.run(
+        [TSHARK, "-r", str(tmp_path / "linux.pcapng"), *options, "-Y", wrong],
+        capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    assert found.stdout == ""
 
 
 LISTEN = """
@@ -253,8 +284,9 @@ def finish(linux: Linux, process: subprocess.Popen[bytes]) -> bytes:
     return output
 
 
-def test_j3_half_close_with_linux_as_server(linux: Linux) -> None:
+def test_j3_half_close_with_linux_as_server(any_link: Linux) -> None:
     """J3: we end our side, Linux reads to the end and then answers with what it has read."""
+    linux = any_link
     process = start_linux_server(
         linux,
         "c, _ = l.accept()\ndata = b''\nwhile part := c.recv(65536): data += part\n"
@@ -290,8 +322,9 @@ def test_j3_a_reset_from_linux_and_one_to_linux(linux: Linux) -> None:
     assert finish(linux, process) == b"reset\n"
 
 
-def test_j3_a_hundred_connections_at_once(linux: Linux) -> None:
+def test_j3_a_hundred_connections_at_once(any_link: Linux) -> None:
     """J3: all are served, each gets its own answer."""
+    linux = any_link
 
     def echo(talker: Talker) -> None:
         talker.send(bytes(talker.received))
