@@ -12,6 +12,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -23,14 +25,15 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from wsock._script_hosts import Scripts
+    from wsock.virtual.scenarios import Scenario
 
 __all__ = ["cli"]
 
@@ -219,14 +222,32 @@ def demo(arguments: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.argument("name", required=False)
-@click.option("--pcap", "path", metavar="FILE", help="Save for Wireshark; - is stdout.")
+@click.option(
+    "--pcap",
+    "path",
+    metavar="FILE",
+    help="Save for Wireshark, as pcapng (.pcap: as pcap); - is stdout: | wireshark -k -i -",
+)
 @click.option("--ladder", is_flag=True, help="Print the diagram also where --pcap is given.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="1: in real time.")
-@click.option("--profile", type=click.Choice(["rfc", "linux", "windows2000"]), default="rfc")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Let lines and packets come in their time: 1 in real time, 0.1 in slow motion.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["rfc", "linux", "windows2000"]),
+    default="rfc",
+    show_default=True,
+    help="Whose TCP/IP both hosts have.",
+)
 def scenario(
     name: str | None, path: str | None, ladder: bool, rate: float | None, profile: str
 ) -> None:
-    """Run a classic exchange of TCP/IP on a virtual network and draw its packets."""
+    """Run a classic exchange of TCP/IP on a virtual network and draw its packets.
+
+    Without NAME the exchanges are listed: handshake, close1, close2, time-wait, lost-ack ...
+    """
     from wsock.virtual import scenarios
 
     if name is None:
@@ -237,26 +258,40 @@ def scenario(
         done = scenarios.run(name, profile=profile)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    if path is not None:
-        plain = path.endswith(".pcap")
-        data = done.capture.pcap() if plain else done.capture.pcapng()
-        with click.open_file(path, "wb") as file:
-            file.write(data)
-    if ladder or path is None:
-        click.echo(f"{done.story}\n", err=path == "-")
-        _draw(done.ladder().splitlines(), rate, err=path == "-")
+    try:
+        with click.open_file(path, "wb") if path else contextlib.nullcontext() as file:
+            _play(done, file, path or "", rate, ladder=ladder or not path)
+    except OSError as error:
+        raise click.ClickException(f"cannot write: {error}") from error
 
 
-def _draw(lines: list[str], rate: float | None, *, err: bool) -> None:
-    """Print a ladder, each line when its time has come if there is a rate."""
-    last: float | None = None
-    for line in lines:
-        moment = line[:12].strip()
-        if rate is not None and moment != "time":
-            now = float(moment)
-            time.sleep((now - (now if last is None else last)) / rate)
-            last = now
-        click.echo(line, err=err)
+def _play(
+    done: Scenario, file: IO[bytes] | None, path: str, rate: float | None, *, ladder: bool
+) -> None:
+    """Write packets and print lines, each when its time has come if there is a rate."""
+    steps: list[tuple[float, Callable[[], object]]] = []
+
+    def write(piece: bytes) -> None:
+        assert file is not None
+        file.write(piece)
+        if rate is not None:
+            file.flush()  # somebody may be watching
+
+    if file is not None:
+        pieces = done.capture.pieces(plain=path.endswith(".pcap"))
+        steps += [(moment, functools.partial(write, piece)) for moment, piece in pieces]
+    if ladder:
+        err = path == "-"  # stdout is the capture then
+        head, *lines = done.ladder().splitlines()
+        click.echo(f"{done.story}\n\n{head}", err=err)
+        show = functools.partial(click.echo, err=err)
+        steps += [(float(line[:12]), functools.partial(show, line)) for line in lines]
+    last = 0.0 if rate is None else min((moment for moment, _ in steps if moment), default=0.0)
+    for moment, step in sorted(steps, key=lambda one: one[0]):
+        if rate is not None and moment > last:
+            time.sleep((moment - last) / rate)
+            last = moment
+        step()
 
 
 # Doctor

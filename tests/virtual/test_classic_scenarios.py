@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,6 +152,44 @@ def test_the_command_lists_draws_and_saves(tmp_path: Path) -> None:
     piped = command("refused", "--pcap", "-", "--ladder")
     assert piped.stdout_bytes.startswith(b"\x0a\x0d\x0d\x0a")
     assert "RST-ACK" in piped.stderr
+
+
+def test_a_capture_can_be_watched_while_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With --rate packets come in their time; all together they are the same file."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    for ending in ("pcap", "pcapng"):
+        at_once, slowly = tmp_path / f"a.{ending}", tmp_path / f"b.{ending}"
+        assert command("close1", "--pcap", str(at_once)).exit_code == 0
+        slept.clear()
+        assert command("close1", "--pcap", str(slowly), "--rate", "0.5").exit_code == 0
+        assert at_once.read_bytes() == slowly.read_bytes()
+        capture = run("close1").capture
+        assert at_once.read_bytes() == (capture.pcap if ending == "pcap" else capture.pcapng)()
+        packets = capture.packets
+        assert sum(slept) == pytest.approx((packets[-1].time - packets[0].time) / 0.5)
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_tshark_reads_every_scenario_from_a_pipe(name: str) -> None:
+    """``wsock scenario NAME --pcap - | tshark -r -``: each packet, and none is malformed."""
+    made = command(name, "--pcap", "-").stdout_bytes
+    read = subprocess.run(
+        ["tshark", "-r", "-", "-T", "fields", "-e", "frame.number", "-e", "_ws.malformed"],
+        input=made, capture_output=True, check=True,
+    )  # fmt: skip
+    rows = read.stdout.decode().splitlines()
+    assert [row.strip() for row in rows] == [str(n + 1) for n in range(len(run(name).capture))]
+
+
+def test_a_file_that_cannot_be_written_is_one_line() -> None:
+    """No traceback; exit code 1."""
+    result = command("handshake", "--pcap", "/no/such/folder/x.pcap")
+    assert result.exit_code == 1
+    assert "cannot write" in result.output
 
 
 def test_the_command_refuses_what_is_not_there() -> None:

@@ -22,7 +22,7 @@ from wsock.virtual.scheduler import nanoseconds
 
 if TYPE_CHECKING:
     import hashlib
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from wsock.virtual.interfaces import Interface
@@ -174,6 +174,25 @@ class Capture:
         interfaces = [(i.full_name, i.link_type) for i in self._interfaces]
         names = self._network.names.items()
         return files.pcapng(self.packets, interfaces, names, _epoch_ns(epoch))
+
+    def pieces(self, *, plain: bool = False) -> Iterator[tuple[float, bytes]]:
+        """Yield such a file piece by piece, each with its time: its head at 0, then every packet.
+
+        Args:
+          plain: pcap instead of pcapng.
+        """
+        packets, names = self.packets, list(self._network.names.items())
+        interfaces = [(i.full_name, i.link_type) for i in self._interfaces]
+
+        def whole(some: list[CapturedPacket]) -> bytes:
+            if plain:
+                return files.pcap(some, self._interfaces[0].link_type)
+            return files.pcapng(some, interfaces, names)
+
+        head = whole([])
+        yield 0.0, head
+        for packet in packets:
+            yield packet.time, whole([packet])[len(head) :]
 
     def save(self, path: str | Path, *, epoch: datetime | None = None) -> None:
         """Write a file for Wireshark; its ending decides: ``.pcap``, else pcapng.
