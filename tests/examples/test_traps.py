@@ -49,8 +49,14 @@ SAID = {
         ],
     ),
     "queued_after_cancel": (
-        ["FD_READ for a closed socket: recv raises WSAENOTSOCK"],
-        ["FD_READ for a closed socket: ignored"],
+        [
+            "cancelled, and FD_READ comes all the same",
+            "FD_READ for a closed socket: recv raises WSAENOTSOCK",
+        ],
+        [
+            "cancelled, and FD_READ comes: not one of ours, ignored",
+            "FD_READ for a closed socket: ignored",
+        ],
     ),
     "send_is_not_recv": (
         [
