@@ -22,7 +22,7 @@ from __future__ import annotations
 import socket as std
 from contextlib import suppress
 from operator import index
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_task
@@ -40,9 +40,6 @@ from ._socket_control import (
 from ._socket_waiting import TimeOut, Waiter, flat, let_others_run, resolve, suspend, writable
 from .tdi import addresses
 
-if TYPE_CHECKING:
-    from ._stack import Stack
-
 __all__ = ["NetworkEvents", "NotificationState", "Socket"]
 
 #: ``send_all_nowait`` refuses once more than this would be unsent.
@@ -58,8 +55,8 @@ class Socket(SocketControl):
 
     __slots__ = ("_receive_trap", "_receiver", "max_unsent")
 
-    def __init__(self, endpoint: Any, stack: Stack) -> None:  # noqa: ANN401
-        super().__init__(endpoint, stack)
+    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
+        super().__init__(endpoint)
         self.max_unsent = MAX_UNSENT
         #: Who waits to receive, and what a wait yields: made at the first wait, and kept.
         self._receiver: Waiter | None = None
@@ -550,7 +547,7 @@ class Socket(SocketControl):
             listener.check_open("accept")
             raise errors.WSAEOPNOTSUPP("accept", listener.state, "a datagram socket")
         endpoint = listener.accept()
-        accepted = Socket(endpoint, self.stack)
+        accepted = Socket(endpoint)
         try:
             if listener.target is not None:
                 endpoint.inherit(listener, accepted)

@@ -66,11 +66,10 @@ class NotificationState(NamedTuple):
 class SocketControl:
     """The calls of a socket that never wait."""
 
-    __slots__ = ("__weakref__", "_busy", "_endpoint", "data", "handler", "stack")
+    __slots__ = ("__weakref__", "_busy", "_endpoint", "data", "handler")
 
-    def __init__(self, endpoint: Any, stack: Stack) -> None:  # noqa: ANN401
+    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
         self._endpoint = endpoint
-        self.stack = stack
         self._busy = 0
         #: A slot for the program; None at first.
         self.data: Any = None
@@ -78,6 +77,11 @@ class SocketControl:
         self.handler: Any = None
 
     # What it is
+
+    @property
+    def stack(self) -> Stack:
+        """The host that it lives on."""
+        return self._endpoint.host  # type: ignore[no-any-return]
 
     @property
     def family(self) -> int:

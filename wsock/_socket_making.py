@@ -49,7 +49,7 @@ def socket(
         stack = _stack.current_stack()
     if fileno is not None:
         return _adopt(stack, fileno)
-    return Socket(stack.open(int(family), int(type), int(proto)), stack)
+    return Socket(stack.open(int(family), int(type), int(proto)))
 
 
 def create_server(
@@ -126,7 +126,7 @@ def _adopt(stack: Stack, descriptor: int) -> Socket:
         raise errors.WSAEINVAL("socket", "", f"descriptor {descriptor} belongs to a Socket already")
     file = stack.provider.adopt(descriptor, family, kind, proto)
     endpoint = stack.endpoint(family, kind, proto, file)
-    sock = Socket(endpoint, stack)
+    sock = Socket(endpoint)
     try:
         afd.adopt(endpoint)
     except BaseException:

@@ -98,7 +98,7 @@ class Stack:
         self.windows_rules = notifications == "windows"
         self.default_receive_buffer = receive_buffer
         self.default_send_buffer = send_buffer
-        #: Every endpoint that is not closed yet, also those that only send their rest.
+        #: Every endpoint that is not closed yet, also those that only send their rest, by number.
         self.endpoints: dict[int, Endpoint] = {}
         self.opened_in_all = 0
         self.stream_class: type[StreamEndpoint] = StreamEndpoint
@@ -153,11 +153,11 @@ class Stack:
         """Count ``endpoint`` among the open ones."""
         self.opened_in_all += 1
         endpoint.number = self.opened_in_all
-        self.endpoints[id(endpoint)] = endpoint
+        self.endpoints[endpoint.number] = endpoint
 
     def given_back(self, endpoint: Endpoint) -> None:
         """Nothing of ``endpoint`` is left."""
-        self.endpoints.pop(id(endpoint), None)
+        self.endpoints.pop(endpoint.number, None)
 
     def turn(self) -> bool:
         """Look once, without waiting, what has happened below; whether anything had.
