@@ -316,6 +316,8 @@ class SocketControl:
         events, codes = self._endpoint.enumerate_events()
         if event is not None:
             event.reset()
+        if codes is None:
+            return NetworkEvents(_FLAGS[events], _SUCCESSES[events].copy())
         return NetworkEvents(_FLAGS[events], {_FLAGS[bit]: codes[bit] for bit in codes})
 
     @property
@@ -407,6 +409,9 @@ class SocketControl:
 
 #: Every combination of events, made once: ``FD(n)`` costs 0.5 us.
 _FLAGS: Final = tuple(FD(value) for value in range(64))
+
+#: And the error codes where all of them succeeded.
+_SUCCESSES: Final = tuple(dict.fromkeys(flags, 0) for flags in _FLAGS)
 
 #: Bits of ``_busy``: which directions a task waits on.
 RECEIVING: Final = 1

@@ -219,11 +219,17 @@ class Notifier(ABC):
             self.posts = listener.posts
             self.target.selected(self)
 
-    def enumerate_events(self) -> tuple[int, dict[int, int]]:
-        """WSAEnumNetworkEvents: take ``record & mask`` with its codes, and clear just that."""
+    def enumerate_events(self) -> tuple[int, dict[int, int] | None]:
+        """WSAEnumNetworkEvents: take ``record & mask``, and clear just that.
+
+        Returns:
+          The events, and their codes; None, as nearly always, if none of them failed.
+        """
         events = self.record & self.mask
         self.record &= ~events
-        codes = self.codes or {}
+        codes = self.codes
+        if codes is None:
+            return events, None
         return events, {bit: codes.get(bit, 0) for bit in _bits(events)}
 
     def notification_states(self) -> Iterator[tuple[int, bool, bool, NotificationStanding]]:

@@ -89,8 +89,9 @@ def WSAEnumNetworkEvents(
     if event is not None:
         event.reset()
     out.lNetworkEvents = found
-    for bit, code in codes.items():
-        out.iErrorCode[bit.bit_length() - 1] = code
+    for position in range(found.bit_length()):
+        if found >> position & 1:
+            out.iErrorCode[position] = 0 if codes is None else codes[1 << position]
     return 0
 
 
