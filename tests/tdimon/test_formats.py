@@ -17,6 +17,7 @@ from wsock.tdimon import FormatError, Trace
 from wsock.tdimon.formats import read_json_lines, read_trace, read_tsv, write_json_lines, write_tsv
 from wsock.tdimon.rows import PROFILES
 
+from .recording import RECORDED
 from .story import GOLDEN, story
 
 if TYPE_CHECKING:
@@ -39,6 +40,22 @@ def test_a_saved_trace_opens_in_every_view(tmp_path: Path, suffix: str, profile:
     assert opened.rows(profile=profile) == trace.rows(profile=profile)
     assert opened.rows("client", profile=profile) == trace.rows("client", profile=profile)
     assert opened.hosts() == ["server", "client"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".tsv"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_recorded_trace_is_the_same_again(tmp_path: Path, suffix: str, profile: str) -> None:
+    """Calls, notifications, messages and states too: rows, figures and pictures are the same."""
+    trace = tdimon.load(RECORDED)
+    trace.save(tmp_path / f"again{suffix}")
+    again = tdimon.load(tmp_path / f"again{suffix}")
+    assert {record.kind for record in again.records()} == {"tdi", "call", "fd", "message", "state"}
+    rows = again.rows(profile=profile)
+    assert len(rows) > 5
+    assert rows == trace.rows(profile=profile)
+    assert again.statistics() == trace.statistics()
+    picture = trace.diagram(profile=profile).to_svg()
+    assert again.diagram(profile=profile).to_svg() == picture
 
 
 def test_a_table_has_aligned_columns(tmp_path: Path) -> None:

@@ -58,9 +58,10 @@ def tdimon(ctx: click.Context) -> None:
     \b
     Run a script, or a module, under the monitor:
       wsock tdimon echo_server.py 7000
-      wsock tdimon -m examples.echo
+      wsock tdimon -m examples.echo message 7000
       wsock tdimon --filter "tdi.request == TDI_SEND" --save run.jsonl echo.py
       wsock tdimon --filter @data --diagram run.svg echo.py
+      wsock tdimon --live --highlight "result=WSA*" -m examples.echo message
     \b
     Run scripts on the hosts of a virtual network, the client last:
       wsock tdimon --host 10.0.0.5 server.py --host 10.0.0.3 client.py --pcap all.pcapng
@@ -70,6 +71,7 @@ def tdimon(ctx: click.Context) -> None:
     \b
     Look at what was saved:
       wsock tdimon show run.jsonl --profile tdimon-2003
+      wsock tdimon show run.jsonl --profile events --filter "ws.socket == 3"
       wsock tdimon draw run.jsonl run.svg
       wsock tdimon stats run.jsonl
       wsock tdimon diff monday.jsonl tuesday.jsonl
