@@ -20,7 +20,7 @@ import errno
 import os
 import socket as std
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 import trio
 
@@ -31,13 +31,15 @@ from wsock.virtual.host import current_host, host_of_the_run
 from wsock.virtual.layers import ANY_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from wsock._socket import Socket
     from wsock.virtual.host import Host
     from wsock.virtual.pump import Network
 
 __all__ = ["VirtualSocket", "plugged_in"]
+
+_T = TypeVar("_T")
 
 _NUMBERS: Final = {
     errors.WSAEINTR.winerror: errno.EBADF,
@@ -178,9 +180,23 @@ class VirtualSocket(trio.socket.SocketType):
         """Receive; ``b""`` at the end, also after own SHUT_RD."""
         try:
             with _as_kernel():
-                return await self._sock.recv(bufsize, flags)
+                return await self._heeding_icmp(lambda: self._sock.recv(bufsize, flags))
         except BrokenPipeError:
             return b""
+
+    async def _heeding_icmp(self, receive: Callable[[], Awaitable[_T]]) -> _T:
+        """Treat "nobody listens on that port" as Linux does, where Winsock says WSAECONNRESET.
+
+        A datagram socket that is connected gets ECONNREFUSED; one that is not never hears of it.
+        """
+        while True:
+            try:
+                return await receive()
+            except errors.WSAECONNRESET:
+                if self._sock.type != std.SOCK_DGRAM:
+                    raise
+                if self._sock._endpoint.peer:
+                    raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)) from None
 
     async def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer."""
@@ -225,7 +241,9 @@ class VirtualSocket(trio.socket.SocketType):
     async def _receive(self, bufsize: int, flags: int) -> tuple[bytes, bool, Any]:
         try:
             with _as_kernel():
-                data, address = await self._sock.recvfrom(bufsize, flags)
+                data, address = await self._heeding_icmp(
+                    lambda: self._sock.recvfrom(bufsize, flags)
+                )
         except BrokenPipeError:
             return b"", False, None
         except OSError as error:

@@ -252,9 +252,7 @@ def test_anyio_s_clients() -> None:
             await stack.enter_async_context(world.server.running(serve))
             await world.net.settle()
             stack.enter_context(world.client)
-            stream = await anyio.connect_tcp(
-                "server.example", 443, ssl_context=world.client_tls
-            )
+            stream = await anyio.connect_tcp("server.example", 443, ssl_context=world.client_tls)
             async with stream:
                 await stream.send(b"hello")
                 assert await stream.receive() == b"hello"
