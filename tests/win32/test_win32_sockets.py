@@ -365,3 +365,20 @@ def test_any_socket_arguments(family: int, kind: int, protocol: int) -> None:
             assert w.closesocket(s) == 0
 
     check()
+
+
+@winsock_program
+def test_a_receive_that_would_wait_enables_once() -> None:
+    """recv enables FD_OOB again, also failing: once for each call, however often it looks."""
+    near, far = pair()
+    window = w.CreateWindow("static", "", 0, 0, 0, 0, 0, w.HWND_MESSAGE, None, None, None)
+    assert w.WSAAsyncSelect(far, window, w.WM_USER, w.FD_READ | w.FD_OOB) == 0
+    assert w.send(near, b"!", 1, w.MSG_OOB) == 1
+    message, posted = w.MSG(), 0
+    for calls in (1, 2, 3):
+        while w.PeekMessage(message, None, 0, 0, w.PM_REMOVE):
+            assert w.WSAGETSELECTEVENT(message.lParam) == w.FD_OOB
+            posted += 1
+        assert posted == calls
+        assert received(far) == w.WSAEWOULDBLOCK
+    assert received(far, 1, w.MSG_OOB) == b"!"

@@ -190,7 +190,7 @@ class ReceivingEndpoint(Endpoint):
             data: bytes = self.connection.read(max_bytes, peek)
         except BlockingIOError:
             self.readable = False
-            if self.attention & URGENT and not self.host.device.provider.eager:
+            if not self.urgent and not self.host.device.provider.eager:
                 self.attention &= ~URGENT  # all is read, the mark too
             if self.attention & PEER_RELEASED and self.host.device.provider.eager:
                 return b""

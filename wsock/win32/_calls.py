@@ -19,9 +19,9 @@ import trio
 
 from wsock import _handles, errors
 from wsock._socket import Socket
-from wsock.constants import FD_WRITE
+from wsock.constants import FD_OOB, FD_READ, FD_WRITE
 from wsock.win32 import _reactor, _threads
-from wsock.win32._border import SOL_SOCKET
+from wsock.win32._border import RECEIVE_TIMEOUT, SEND_TIMEOUT, SOL_SOCKET
 from wsock.win32._threads import current
 from wsock.win32.constants import SOCKET_ERROR
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+# The options that bound a wait; accept is bounded by none.
+_TIMEOUTS = {FD_READ: RECEIVE_TIMEOUT, FD_OOB: RECEIVE_TIMEOUT, FD_WRITE: SEND_TIMEOUT}
 
 
 def winsock_call(function: Callable[_P, int]) -> Callable[_P, int]:
@@ -109,34 +112,50 @@ def socket_object(s: int) -> Socket:
 def attempt(
     sock: Socket,
     name: str,
-    option: int | None,
+    event: int,
     action: Callable[..., _T],
     *args: object,
-    send: bool = False,
 ) -> _T:
     """Carry out a call that may have to wait, in the socket's mode.
 
     Args:
-      option: the time-out that bounds a blocking call (RECEIVE_TIMEOUT, SEND_TIMEOUT;
-        None: nothing does).
+      event: what the call waits for: FD_READ, FD_OOB, FD_ACCEPT or FD_WRITE.
       action: says WSAEWOULDBLOCK where it would wait.
     """
     try:
         return action(*args)
     except errors.WSAEWOULDBLOCK:
-        endpoint = sock._endpoint
-        if not endpoint.nonblocking:
-            limit = 0 if option is None else endpoint.option(SOL_SOCKET, option)
-            waiting = (sock, name, limit / 1000, send, action, *args)
-            return cast("_T", _threads.wait(_in_turn, *waiting))
-    if send:
+        return attempt_again(sock, name, event, action, *args)
+
+
+def attempt_again(
+    sock: Socket,
+    name: str,
+    event: int,
+    action: Callable[..., _T],
+    *args: object,
+) -> _T:
+    """What follows a first attempt that said WSAEWOULDBLOCK: wait, or turn the reactor and look."""
+    endpoint = sock._endpoint
+    if not endpoint.nonblocking:
+        option = _TIMEOUTS.get(event)
+        limit = 0 if option is None else endpoint.option(SOL_SOCKET, option)
+        waiting = (sock, name, limit / 1000, event == FD_WRITE, action, *args)
+        return cast("_T", _threads.wait(_in_turn, *waiting))
+    if event == FD_WRITE:
         # The refusal above armed FD_WRITE. If the next attempt succeeds there was none, as far as
         # the program can tell, and no message may follow.
         was_armed = endpoint.armed & FD_WRITE
         endpoint.armed &= ~FD_WRITE
-    _reactor.turn()
-    if send:
+        _reactor.turn()
         endpoint.armed |= was_armed
+    else:
+        # The refusal above has re-enabled what the call re-enables. A further one for the same call
+        # would do so twice: no attempt without something to take.
+        _reactor.turn()
+        if not endpoint.select_state()[2 if event == FD_OOB else 0]:
+            _threads.pass_scheduler()
+            raise errors.WSAEWOULDBLOCK(name, sock.state)
     try:
         return action(*args)
     except errors.WSAEWOULDBLOCK:

@@ -133,7 +133,7 @@ def accept(s: int, addr: Any = None, addrlen: Any = None) -> int:
         if sock.type == STREAM:
             room_for(addr, addrlen, WINDOWS_FAMILIES[sock.family])
         look_first(sock, FD_ACCEPT)
-        accepted, peer = attempt(sock, "accept", None, sock.accept_nowait)
+        accepted, peer = attempt(sock, "accept", FD_ACCEPT, sock.accept_nowait)
         if target(addr) is not None:
             fill(addr, addrlen, peer)
             current().last_error = 0  # without an address accept keeps it
@@ -167,7 +167,7 @@ def WSAAccept(
         if sock.type != STREAM:
             raise errors.WSAEOPNOTSUPP("WSAAccept", sock.state, "a datagram socket")
         room_for(addr, addrlen, WINDOWS_FAMILIES[sock.family])
-        attempt(sock, "WSAAccept", None, _hold, sock)
+        attempt(sock, "WSAAccept", FD_ACCEPT, _hold, sock)
         caller, callee = _caller(sock), _identity(sock.getsockname())
         answer = lpfnCondition(caller, None, None, None, callee, None, 0, dwCallbackData)
         if answer == CF_DEFER:

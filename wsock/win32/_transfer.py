@@ -20,7 +20,6 @@ from wsock.tdi import addresses
 from wsock.win32 import _reactor, _threads
 from wsock.win32._addresses import address_of, fill, room_for
 from wsock.win32._border import (
-    RECEIVE_TIMEOUT,
     SEND_TIMEOUT,
     SOL_SOCKET,
     STREAM,
@@ -30,9 +29,9 @@ from wsock.win32._border import (
     message_flags,
 )
 from wsock.win32._buffers import number, store, target, view
-from wsock.win32._calls import attempt, failed, look_first, socket_of
+from wsock.win32._calls import attempt, attempt_again, failed, look_first, socket_of
 from wsock.win32._threads import current, get_thread
-from wsock.win32.constants import FD_OOB, FD_READ, MSG_OOB, SOCKET_ERROR
+from wsock.win32.constants import FD_OOB, FD_READ, FD_WRITE, MSG_OOB, SOCKET_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +73,7 @@ def recv(s: int, buf: Any, len: int, flags: int) -> int:  # noqa: A002
         try:
             count = endpoint.recv_into(room)
         except errors.WSAEWOULDBLOCK:
-            count = attempt(sock, "recv", RECEIVE_TIMEOUT, endpoint.recv_into, room)
+            count = attempt_again(sock, "recv", FD_READ, endpoint.recv_into, room)
     except errors.WSAError as error:
         return failed(error)
     thread.last_error = 0
@@ -121,9 +120,7 @@ def _receive(
         return len(data)
     name, namelen = sender or (None, None)
     room_for(name, namelen, WINDOWS_FAMILIES[endpoint.family])
-    data, cut, remote = attempt(
-        sock, "recvfrom", RECEIVE_TIMEOUT, endpoint.recvfrom, length, here
-    )
+    data, cut, remote = attempt(sock, "recvfrom", FD_READ, endpoint.recvfrom, length, here)
     if data:
         view(target(buf))[: len(data)] = data
     if remote:
@@ -139,10 +136,10 @@ def _receive_stream(sock: Socket, length: int, flags: int) -> bytes:
         gathered: bytes = _threads.wait(_gather, sock, length)
         return gathered
     if length == 0 and not flags:
-        return attempt(sock, "recv", RECEIVE_TIMEOUT, _receive_nothing, endpoint)
+        return attempt(sock, "recv", FD_READ, _receive_nothing, endpoint)
     if flags & URGENT:
-        return attempt(sock, "recv", RECEIVE_TIMEOUT, _receive_urgent, endpoint, length, flags)
-    data: bytes = attempt(sock, "recv", RECEIVE_TIMEOUT, endpoint.recv, length, flags)
+        return attempt(sock, "recv", FD_OOB, _receive_urgent, endpoint, length, flags)
+    data: bytes = attempt(sock, "recv", FD_READ, endpoint.recv, length, flags)
     return data
 
 
@@ -267,7 +264,7 @@ def send(s: int, buf: Any, len: int, flags: int) -> int:  # noqa: A002
         try:
             endpoint.send(data)
         except errors.WSAEWOULDBLOCK:
-            attempt(sock, "send", SEND_TIMEOUT, endpoint.send, data, send=True)
+            attempt_again(sock, "send", FD_WRITE, endpoint.send, data)
     except errors.WSAError as error:
         return failed(error)
     thread.last_error = 0
@@ -321,7 +318,7 @@ def _send(thread: Thread, sock: Socket, data: bytes, flags: int, remote: bytes) 
         args: tuple[Any, ...] = (endpoint.sendto, data, remote, here)
     else:
         args = (endpoint.send, data, here)
-    count: int = attempt(sock, "send", SEND_TIMEOUT, *args, send=True)
+    count: int = attempt(sock, "send", FD_WRITE, *args)
     if not endpoint.nonblocking and endpoint.unsent > endpoint.send_limit:
         _threads.wait(_delivered, sock)
     thread.last_error = 0
