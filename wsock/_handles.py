@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import weakref
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["HandleTable", "forget", "handle_of", "object_of"]
 
@@ -71,6 +74,13 @@ class HandleTable:
         reference = self._names.get(id(thing))
         if reference is not None and reference() is thing:
             self._objects.pop(reference.handle, None)
+
+    def __iter__(self) -> Iterator[tuple[int, object]]:
+        """Every handle that names something, and what it names."""
+        for handle, reference in list(self._objects.items()):
+            thing = reference()
+            if thing is not None:
+                yield handle, thing
 
     def __len__(self) -> int:
         return len(self._objects)

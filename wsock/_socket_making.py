@@ -13,7 +13,7 @@ import logging
 import socket as std
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _stack, afd, errors
+from . import _handles, _stack, afd, errors
 from ._socket import Socket
 
 if TYPE_CHECKING:
@@ -135,6 +135,24 @@ def _adopt(stack: Stack, descriptor: int) -> Socket:
     return sock
 
 
-def netstat() -> list[dict[str, Any]]:
-    """Return one dictionary per open socket of the current stack, for people and logs."""
-    return _stack.current_stack().netstat()
+def netstat(stack: Stack | None = None) -> list[dict[str, Any]]:
+    """Return one dictionary for each open socket of ``stack`` (by default the current one).
+
+    For people and logs: ``handle`` (None for a socket that was never asked for its number, and
+    outside a Trio run), ``state``, ``local``, ``remote``, ``unread``, ``unsent``, ``mask`` and
+    ``target`` (the selection), ``receive_waiters``, ``send_waiters``.
+    """
+    stack = stack or _stack.current_stack()
+    handles = _handles_by_endpoint()
+    return [
+        {"handle": handles.get(id(endpoint)), **endpoint.statistics()}
+        for endpoint in list(stack.endpoints.values())
+    ]
+
+
+def _handles_by_endpoint() -> dict[int, int]:
+    try:
+        table = _handles.current_table()
+    except RuntimeError:  # outside a Trio run there are no handles
+        return {}
+    return {id(thing._endpoint): handle for handle, thing in table if isinstance(thing, Socket)}

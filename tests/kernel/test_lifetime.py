@@ -373,6 +373,15 @@ async def test_netstat(world: World, window: wsock.Window) -> None:
     assert (row["mask"], row["target"]) == (FD_READ, "message")
 
 
+async def test_netstat_names_handles(world: World) -> None:
+    """A socket that has been asked for its handle is shown with it."""
+    asked, other = world.listener(), world.listener()
+    handle = asked.handle
+    rows = {row["local"]: row["handle"] for row in wsock.netstat(world.stack)}
+    shown = ["{}:{}".format(*sock.getsockname()) for sock in (asked, other)]
+    assert [rows[name] for name in shown] == [handle, None]
+
+
 async def test_connections_stay_apart(world: World) -> None:
     """S1-4, S1-20: many connections from one client address to one port never mix."""
     listener = world.listener()
