@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec
 
+import greenback
+import trio
+
 from wsock import win32 as w
 
 if TYPE_CHECKING:
@@ -32,6 +35,11 @@ def winsock_program(test: Callable[_P, None]) -> Callable[_P, None]:
         test(*args, **kwargs)
 
     return program(with_winsock)
+
+
+def until_others_wait() -> None:
+    """Let every other thread run until it waits for something."""
+    greenback.await_(trio.testing.wait_all_tasks_blocked())
 
 
 def loopback(port: int = 0) -> w.sockaddr_in:

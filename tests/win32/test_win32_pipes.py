@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from ported import program
+from ported import program, until_others_wait
 
 from wsock import win32 as w
 
@@ -95,7 +95,7 @@ def test_disconnect_readies_the_instance_for_the_next_client() -> None:
     assert w.GetLastError() == w.ERROR_PIPE_BUSY
     assert w.DisconnectNamedPipe(pipe)
     waiting = in_thread(lambda: w.ConnectNamedPipe(pipe, None))
-    w.Sleep(1)
+    until_others_wait()
     second = client()
     assert second != w.INVALID_HANDLE_VALUE
     assert w.WaitForSingleObject(waiting, 1000) == w.WAIT_OBJECT_0
@@ -123,7 +123,7 @@ def test_wait_named_pipe() -> None:
     assert not w.WaitNamedPipe(NAME, 10)
     assert w.GetLastError() == w.ERROR_SEM_TIMEOUT
     waiting = in_thread(lambda: w.WaitNamedPipe(NAME, w.NMPWAIT_WAIT_FOREVER))
-    w.Sleep(1)
+    until_others_wait()
     w.CloseHandle(first)
     w.DisconnectNamedPipe(pipe)
     serving = in_thread(lambda: w.ConnectNamedPipe(pipe, None))

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ported import listener, loopback, nonblocking, pair, program, winsock_program
+from ported import (
+    listener,
+    loopback,
+    nonblocking,
+    pair,
+    program,
+    until_others_wait,
+    winsock_program,
+)
 
 import wsock
 from wsock import win32 as w
@@ -173,7 +181,7 @@ def test_closing_wakes_whoever_waits_with_wsaeintr() -> None:
         return 0
 
     threads = [w.CreateThread(blocked, name) for name in ("recv", "accept", "send")]
-    w.Sleep(20)
+    until_others_wait()
     for s in (near, listening, far):
         assert w.closesocket(s) == 0
     assert w.WaitForMultipleObjects(3, threads, True, 5000) == w.WAIT_OBJECT_0
@@ -187,13 +195,13 @@ def test_wsa_poll() -> None:
     entries = [w.WSAPOLLFD(near, w.POLLIN | w.POLLOUT), w.WSAPOLLFD(far, w.POLLRDNORM)]
     assert w.WSAPoll(entries, 2, 0) == 1
     assert [entry.revents for entry in entries] == [w.POLLWRNORM, 0]
-    waiting = w.CreateThread(lambda _: w.Sleep(5) or sent(near, b"x"), None)
+    waiting = w.CreateThread(lambda _: sent(near, b"x"), None)
     assert w.WSAPoll(entries[1:], 1, 2000) == 1
     assert entries[1].revents == w.POLLRDNORM
     w.WaitForSingleObject(waiting, w.INFINITE)
     received(far)
     w.closesocket(near)
-    w.Sleep(1)
+    assert w.WSAPoll(entries[1:], 1, 2000) == 1  # the end has come
     assert w.WSAPoll(entries, 2, 0) == 2
     assert entries[0].revents == w.POLLNVAL
     assert entries[1].revents & w.POLLHUP
@@ -326,7 +334,9 @@ def test_names_by_message() -> None:
     assert entry.h_addr == b"\x7f\0\0\1"
     request = w.WSAAsyncGetHostByName(hwnd, w.WM_USER, "localhost", entry, 1024)
     assert w.WSACancelAsyncRequest(request) == 0
-    w.Sleep(20)
+    behind = w.WSAAsyncGetHostByName(hwnd, w.WM_USER, "localhost", entry, 1024)
+    assert w.GetMessage(message, None, 0, 0)
+    assert message.wParam == behind
     assert not w.PeekMessage(message, None, 0, 0, w.PM_REMOVE)
     assert w.WSACancelAsyncRequest(request) == w.SOCKET_ERROR
     assert w.WSAAsyncGetHostByName(12, w.WM_USER, "localhost", entry, 1024) == 0

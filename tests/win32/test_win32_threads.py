@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from ported import program
+from ported import program, until_others_wait
 
 from wsock import win32 as w
 
@@ -103,7 +103,7 @@ def test_create_thread_asks_only() -> None:
     w.CreateThread(ran.append, "short")
     w.CreateThread(None, 0, ran.append, "long", 0, identifier)
     assert ran == []
-    w.Sleep(1)
+    until_others_wait()
     assert sorted(ran) == ["long", "short"]
     assert identifier.value
     assert w.CreateThread(None, 0, None, None, 0, None) is None
@@ -136,7 +136,7 @@ def test_suspended_threads_start_with_resume() -> None:
     """1 for the one that was suspended, then 0."""
     ran = []
     thread = w.CreateThread(None, 0, ran.append, 1, w.CREATE_SUSPENDED, None)
-    w.Sleep(1)
+    until_others_wait()
     assert ran == []
     assert w.ResumeThread(thread) == 1
     assert w.ResumeThread(thread) == 0
@@ -201,10 +201,10 @@ def test_critical_sections_exclude_and_nest() -> None:
     w.EnterCriticalSection(section)
     w.EnterCriticalSection(section)
     thread = w.CreateThread(other, None)
-    w.Sleep(1)
+    until_others_wait()
     order.append("main")
     w.LeaveCriticalSection(section)
-    w.Sleep(1)
+    until_others_wait()
     order.append("main again")
     w.LeaveCriticalSection(section)
     w.WaitForSingleObject(thread, w.INFINITE)

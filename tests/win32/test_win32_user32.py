@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ported import pair, program, winsock_program
+from ported import pair, program, until_others_wait, winsock_program
 
 from wsock import win32 as w
 
@@ -192,7 +192,7 @@ def test_two_threads_that_send_to_each_other_do_not_lock() -> None:
 
     handles["here"] = window(ask_back("there"), "here")
     thread = w.CreateThread(other, None)
-    w.Sleep(1)
+    until_others_wait()
     results.append(w.SendMessage(handles["there"], WM_MINE, 5, 0))
     w.PostMessage(handles["there"], WM_MINE, 0, 0)
     w.WaitForSingleObject(thread, w.INFINITE)
@@ -214,7 +214,7 @@ def test_a_procedure_that_fails_for_another_thread() -> None:
         message = w.MSG()
         with pytest.raises(KeyError):
             w.GetMessage(message, None, 0, 0)
-        w.Sleep(1)
+        until_others_wait()
 
     w.run(main)
     assert results == [0]
@@ -231,7 +231,7 @@ def test_sending_to_a_thread_that_ends() -> None:
         w.WaitForSingleObject(gate, w.INFINITE)
 
     w.CreateThread(short_lived, None)
-    w.Sleep(1)
+    until_others_wait()
     w.CreateThread(lambda _: w.SetEvent(gate), None)
     assert w.SendMessage(made[0], WM_MINE, 0, 0) == 0
 
@@ -299,7 +299,7 @@ def test_msg_wait_for_events_and_messages() -> None:
     w.SetEvent(event)
     assert wait(1, [event], True, 1000, w.QS_ALLINPUT) == w.WAIT_OBJECT_0
     w.PeekMessage(w.MSG(), None, 0, 0, w.PM_REMOVE)
-    later = w.CreateThread(lambda _: w.Sleep(5) or w.PostMessage(hwnd, WM_MINE, 0, 0), None)
+    later = w.CreateThread(lambda _: w.PostMessage(hwnd, WM_MINE, 0, 0), None)
     assert wait(1, [event], False, 1000, w.QS_ALLINPUT) == w.WAIT_OBJECT_0 + 1
     w.WaitForSingleObject(later, w.INFINITE)
     assert wait(0, None, False, 0, w.QS_ALLINPUT) == w.WAIT_OBJECT_0

@@ -6,7 +6,15 @@ import re
 from pathlib import Path
 
 import trio
-from ported import listener, loopback, nonblocking, pair, program, winsock_program
+from ported import (
+    listener,
+    loopback,
+    nonblocking,
+    pair,
+    program,
+    until_others_wait,
+    winsock_program,
+)
 
 from wsock import win32 as w
 
@@ -202,7 +210,7 @@ def test_posting_to_a_thread_without_a_queue() -> None:
         got.append(message.message)
 
     handle = w.CreateThread(None, 0, thread, None, 0, identifier)
-    w.Sleep(1)
+    until_others_wait()
     assert w.PostThreadMessage(identifier.value, w.WM_USER, 0, 0)
     w.WaitForSingleObject(handle, w.INFINITE)
     assert got == [w.WM_USER]
