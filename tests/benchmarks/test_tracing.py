@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,9 +12,10 @@ from benchmarks import tracing
 
 # Counts the bytecodes that wsock and the standard library execute in one turn of the echo.
 COUNT = """
-import sys
+import gc, sys
 from benchmarks import tracing
 import trio
+gc.disable()  # what a collection calls would be counted where it happens to come
 tracing.prepare(sys.argv[1])
 tracing.TURN_MESSAGES = 50
 count = 0
@@ -39,7 +41,9 @@ print(count)
 
 
 def bytecodes(variant: str) -> int:
-    output = subprocess.check_output([sys.executable, "-c", COUNT, variant], text=True)
+    output = subprocess.check_output(
+        [sys.executable, "-c", COUNT, variant], text=True, env=os.environ | {"PYTHONHASHSEED": "0"}
+    )
     return int(output)
 
 
