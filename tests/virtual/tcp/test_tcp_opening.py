@@ -220,6 +220,20 @@ def test_11_syn_ack_is_resent_too() -> None:
     assert listener.half_open == 0
 
 
+def test_11_a_repeated_syn_is_answered_by_the_syn_ack_again() -> None:
+    """Its sender missed the first: a bare ACK would mean nothing to it. No sample is taken."""
+    script = Script(timestamps="accept")
+    script.listen()
+    first = script.inject(SYN, 1000)
+    script.wire.run(0.5)
+    assert [brief(s) for s in script.inject(SYN, 1000)] == [brief(s) for s in first]
+    connection = script.connection
+    assert connection is not None
+    before = connection.round_trip.rto
+    script.inject(ACK, 1001, 7001)
+    assert (str(connection.state), connection.round_trip.rto) == ("ESTABLISHED", before)
+
+
 def test_11_rto_is_three_seconds_after_a_lost_syn() -> None:
     """And the window one segment (RFC 6298 section 5.7, RFC 5681 section 3.1)."""
     script = Script(timestamps="accept")

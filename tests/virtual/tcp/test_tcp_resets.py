@@ -87,13 +87,26 @@ def test_51_ack_range() -> None:
     """Older than the largest window, or not sent yet: challenge, and drop (section 5)."""
     script = Script()
     connection = script.open(options=MSS, window=2000)
-    for ack in (7001 - 2001, 7002, 7001 + 2**30):
+    for acked in (9001, 11001):  # 4000 bytes sent and acknowledged: old numbers are real ones
+        connection.send(bytes(2000))
+        script.outputs()
+        script.inject(ACK, 1001, acked, window=2000)
+    for ack in (11001 - 2001, 11002, 11001 + 2**30):
         (answer,) = script.inject(ACK, 1001, ack, b"injected")
-        assert brief(answer) == ("ACK", 7001, 1001, 0)
+        assert brief(answer) == ("ACK", 11001, 1001, 0)
     assert script.client.data == b""
-    script.inject(ACK, 1001, 7001 - 2000, b"just old")
+    script.inject(ACK, 1001, 11001 - 2000, b"just old")
     assert script.client.data == b"just old"
     assert connection.state is State.ESTABLISHED
+
+
+def test_51_an_ack_of_what_was_never_sent_is_no_old_one() -> None:
+    """Within the window's length, but before our SYN: a guess, answered and dropped."""
+    script = Script()
+    script.open(options=MSS)
+    (answer,) = script.inject(ACK, 1001, 7001 - 100, b"injected")
+    assert brief(answer) == ("ACK", 7001, 1001, 0)
+    assert script.client.data == b""
 
 
 def test_51_challenges_are_throttled() -> None:

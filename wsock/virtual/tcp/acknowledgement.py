@@ -48,8 +48,13 @@ def process(tcb: Connection, segment: Segment) -> bool:
 
 
 def _out_of_range(tcb: Connection, advance: int) -> bool:
-    """Judge an ACK outside of SND.UNA..SND.NXT (RFC 5961 section 5)."""
-    too_old = advance & HALF and MASK + 1 - advance > tcb.max_snd_wnd
+    """Judge an ACK outside of SND.UNA..SND.NXT (RFC 5961 section 5).
+
+    It is an old one within MAX.SND.WND, but never below what was sent at all, the SYN, the stream
+    and the FIN: nobody who saw our bytes acknowledges others. (Linux has the same bound.)
+    """
+    known = min(tcb.max_snd_wnd, tcb.send_buffer.start + 2)
+    too_old = advance & HALF and MASK + 1 - advance > known
     if not advance & HALF or too_old:
         tcb.layer.challenge(tcb, "tcp ack out of range")
         return False

@@ -212,6 +212,8 @@ def _unacceptable(tcb: Connection, segment: Segment) -> None:
     if segment.flags & RST:
         layer.counters.count("tcp reset outside window")
         return
+    if tcb.state is State.SYN_RECEIVED and _syn_again(tcb, segment):
+        return
     if tcb.state is State.TIME_WAIT:
         end = (segment.seq + segment.length) & MASK
         if segment.flags & FIN and end == tcb.rcv_nxt:
@@ -231,6 +233,20 @@ def _unacceptable(tcb: Connection, segment: Segment) -> None:
         send_ack(tcb)
     else:
         _answer_bare_ack(tcb)
+
+
+def _syn_again(tcb: Connection, segment: Segment) -> bool:
+    """Answer a repeated SYN by the SYN,ACK that its sender waits for; whether it was one.
+
+    A bare ACK, the answer to any other segment outside of the window, would mean nothing to it.
+    """
+    repeated = segment.flags & (SYN | ACK) == SYN and segment.seq == tcb.irs
+    if repeated and not tcb.active:
+        tcb.layer.counters.count("tcp syn repeated")
+        tcb.syn_owed = True
+        tcb.layer.mark_dirty(tcb)
+        return True
+    return False
 
 
 def _answer_bare_ack(tcb: Connection) -> None:

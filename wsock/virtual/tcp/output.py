@@ -96,9 +96,10 @@ def _send_syn(tcb: Tcb) -> None:
         timestamp=(tcb.timestamp_clock, tcb.ts_recent) if offer_timestamps else None,
         window_shift=tcb.receive_shift if offer_scale else None,
     )
+    again = tcb.snd_nxt != tcb.iss
     tcb.snd_nxt = tcb.next_to_send = (tcb.iss + 1) & MASK
-    if tcb.syn_lost:
-        tcb.timed_end = None
+    if again:
+        tcb.timed_end = None  # Karn: which of them is acknowledged, nobody knows
     else:
         tcb.timed_end, tcb.timed_at = tcb.snd_nxt, tcb.now
     _emit(tcb, tcb.iss, SYN | ACK if answering else SYN, b"", options.encode())
