@@ -291,6 +291,14 @@ def test_names_and_services() -> None:
     assert entry is not None
     assert (entry.h_addrtype, entry.h_length) == (w.AF_INET, 4)
     assert w.in_addr.from_buffer_copy(entry.h_addr).s_addr == w.inet_addr("127.0.0.1")
+    again = w.gethostbyaddr(entry.h_addr, 4, w.AF_INET)
+    assert again is not None
+    assert again.h_addr == entry.h_addr
+    for arguments in ((None, 4, w.AF_INET), (entry.h_addr, 3, w.AF_INET)):
+        assert w.gethostbyaddr(*arguments) is None
+        assert w.WSAGetLastError() == w.WSAEFAULT
+    assert w.gethostbyaddr(entry.h_addr, 4, w.AF_INET6) is None
+    assert w.WSAGetLastError() == w.WSAEAFNOSUPPORT
     hints, result = w.addrinfo(), []
     hints.ai_family, hints.ai_socktype = w.AF_INET, w.SOCK_STREAM
     hints.ai_flags = w.AI_NUMERICHOST | w.AI_NUMERICSERV

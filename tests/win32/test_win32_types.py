@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,21 @@ def test_errors_are_those_of_the_python_face() -> None:
     for name, code in errors.CODES.items():
         if name not in ("WSA_WAIT_TIMEOUT", "WSA_INVALID_HANDLE"):
             assert getattr(w, name) == code, name
+
+
+def test_constants_have_the_values_of_the_headers() -> None:
+    """windows_constants.tsv: name and value, as a C compiler prints them from Windows' headers."""
+    rows = (Path(__file__).parent / "windows_constants.tsv").read_text().splitlines()
+    values = {name: int(value) for name, value in (row.split("\t") for row in rows)}
+    ours = {
+        name: value
+        for name, value in vars(win32_constants).items()
+        if name.isupper() and isinstance(value, int)
+    }
+    assert ours.keys() == values.keys()
+    # Handles are unsigned here, as SOCKET is; a DWORD may print as either.
+    wrong = {name for name in ours if (ours[name] - values[name]) % 2**32}
+    assert wrong == set()
 
 
 def test_shared_numbers_are_the_same_object_of_both_faces() -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from wsock.win32._queues import Window
 
+_IPV4_SIZE: Final = 4
 _HINT_FLAGS: Final = {
     AI_PASSIVE: std.AI_PASSIVE,
     AI_CANONNAME: std.AI_CANONNAME,
@@ -67,11 +68,13 @@ def _resolver_failure(call: str, error: OSError) -> errors.WSAError:
 # ----------------------------------------------------------------------------------- old calls
 
 
-async def _host(name: str) -> hostent:
+async def _host(name: str, find: Callable[[str], Any] = std.gethostbyname_ex) -> hostent:
     try:
-        found = await trio.to_thread.run_sync(std.gethostbyname_ex, name, abandon_on_cancel=True)
+        found = await trio.to_thread.run_sync(find, name, abandon_on_cancel=True)
     except std.gaierror as error:
         raise _resolver_failure("gethostbyname", error) from None
+    except std.herror as error:
+        raise errors.WSAHOST_NOT_FOUND("gethostbyaddr", "", str(error.strerror)) from None
     entry = hostent()
     entry.h_name, entry.h_aliases, addresses = found
     entry.h_addrtype, entry.h_length = AF_INET, 4
@@ -87,6 +90,25 @@ def gethostbyname(name: str) -> hostent | None:
     try:
         check_started()
         return _threads.wait(_host, name)
+    except errors.WSAError as error:
+        failed(error)
+        return None
+
+
+def gethostbyaddr(addr: Any, len: int, type: int) -> hostent | None:  # noqa: A002
+    """struct hostent *gethostbyaddr(const char *addr, int len, int type): who has this address.
+
+    ``addr`` is an in_addr, or its 4 bytes. NULL with WSAHOST_NOT_FOUND, WSAEAFNOSUPPORT (another
+    type than AF_INET), WSAEFAULT.
+    """
+    try:
+        check_started()
+        if type != AF_INET:
+            raise errors.WSAEAFNOSUPPORT("gethostbyaddr", "", f"address family {type}")
+        if target(addr) is None or len < _IPV4_SIZE:
+            raise errors.WSAEFAULT("gethostbyaddr", "", "an address of 4 bytes is needed")
+        name = std.inet_ntoa(bytes(view(target(addr))[:_IPV4_SIZE]))
+        return _threads.wait(_host, name, std.gethostbyaddr)
     except errors.WSAError as error:
         failed(error)
         return None
@@ -310,5 +332,6 @@ def gai_strerror(ecode: int) -> str:
 
 __all__ = [
     "WSAAsyncGetHostByName", "WSACancelAsyncRequest", "freeaddrinfo", "gai_strerror", "getaddrinfo",
-    "gethostbyname", "gethostname", "getnameinfo", "getservbyname", "getservbyport",
+    "gethostbyaddr", "gethostbyname", "gethostname", "getnameinfo", "getservbyname",
+    "getservbyport",
 ]  # fmt: skip

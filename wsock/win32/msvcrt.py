@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from wsock.win32 import _threads
-from wsock.win32.kernel32 import CreateThread
+from wsock.win32.kernel32 import CreateThread, ExitThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,7 +238,10 @@ def _beginthreadex(
     return CreateThread(security, stack_size, start_address, arglist, initflag, thrdaddr) or 0
 
 
+_endthreadex = ExitThread
+
 __all__ = [
-    "ZeroMemory", "_beginthreadex", "fgets", "fprintf", "getchar", "memcpy", "memset", "printf",
-    "putchar", "puts", "sprintf", "stderr", "stdin", "stdout", "strcmp", "strcpy", "strlen",
+    "ZeroMemory", "_beginthreadex", "_endthreadex", "fgets", "fprintf", "getchar", "memcpy",
+    "memset", "printf", "putchar", "puts", "sprintf", "stderr", "stdin", "stdout", "strcmp",
+    "strcpy", "strlen",
 ]  # fmt: skip

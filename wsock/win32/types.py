@@ -34,6 +34,8 @@ ULONG: Final = ctypes.c_uint32
 LPSTR: Final = ctypes.c_char_p
 HANDLE: Final = ctypes.c_size_t
 SOCKET: Final = ctypes.c_size_t
+HWND = WSAEVENT = WPARAM = HANDLE
+LPARAM = LRESULT = ctypes.c_ssize_t
 
 
 class _Named(ctypes.Structure):
@@ -391,10 +393,11 @@ LINGER = linger
 TIMEVAL = timeval
 
 __all__ = [
-    "ADDRINFO", "BOOL", "BYTE", "CRITICAL_SECTION", "DWORD", "HANDLE", "HOSTENT", "IN6_ADDR", "INT",
-    "IN_ADDR", "LINGER", "LONG", "LPSTR", "MSG", "POINT", "SERVENT", "SOCKADDR", "SOCKADDR_IN",
-    "SOCKADDR_IN6", "SOCKADDR_STORAGE", "SOCKET", "TIMEVAL", "UINT", "ULONG", "WNDCLASS",
-    "WNDCLASSEX", "WORD", "WSABUF", "WSADATA", "WSANETWORKEVENTS", "WSAPOLLFD", "addrinfo",
-    "fd_set", "hostent", "in6_addr", "in_addr", "linger", "servent", "sockaddr", "sockaddr_in",
-    "sockaddr_in6", "sockaddr_storage", "tcp_keepalive", "timeval",
+    "ADDRINFO", "BOOL", "BYTE", "CRITICAL_SECTION", "DWORD", "HANDLE", "HOSTENT", "HWND",
+    "IN6_ADDR", "INT", "IN_ADDR", "LINGER", "LONG", "LPARAM", "LPSTR", "LRESULT", "MSG", "POINT",
+    "SERVENT", "SOCKADDR", "SOCKADDR_IN", "SOCKADDR_IN6", "SOCKADDR_STORAGE", "SOCKET", "TIMEVAL",
+    "UINT", "ULONG", "WNDCLASS", "WNDCLASSEX", "WORD", "WPARAM", "WSABUF", "WSADATA", "WSAEVENT",
+    "WSANETWORKEVENTS", "WSAPOLLFD", "addrinfo", "fd_set", "hostent", "in6_addr", "in_addr",
+    "linger", "servent", "sockaddr", "sockaddr_in", "sockaddr_in6", "sockaddr_storage",
+    "tcp_keepalive", "timeval",
 ]  # fmt: skip
