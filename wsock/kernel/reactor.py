@@ -50,9 +50,9 @@ __all__ = ["EpollReactor", "Reactor", "current_reactor"]
 
 _EVERYTHING: Final = IN | PRI | OUT | RDHUP | ET
 
-#: Events taken at once, and how often in a row before other tasks get a turn.
-_BATCH: Final = 512
-_ROUNDS: Final = 4
+#: Files served before tasks get a turn; the rest is for the next pass. When 9,000 connections end
+#: at once a pass so takes 15 to 30 ms of CPU time (with 2,048 it took 85).
+_BATCH: Final = 256
 
 _logger: Final = logging.getLogger("wsock")
 
@@ -134,23 +134,19 @@ class EpollReactor(trio.abc.Instrument):
         return [file for file in self._table if file is not None]
 
     def turn(self) -> bool:
-        """Serve what is ready, in a bounded number of rounds; whether anything was."""
+        """Serve what is ready, at most _BATCH files; whether anything was."""
         if self.dead:
             return False
         table = self._table
-        poll = self._epoll.poll
-        for _ in range(_ROUNDS):
-            ready = poll(0, _BATCH)
-            for number, events in ready:
-                file = table[number]
-                if file is not None:
-                    try:
-                        file.ready(events)
-                    except Exception:
-                        _fail(file)
-            if len(ready) < _BATCH:
-                return bool(ready)
-        return True
+        ready = self._epoll.poll(0, _BATCH)
+        for number, events in ready:
+            file = table[number]
+            if file is not None:
+                try:
+                    file.ready(events)
+                except Exception:
+                    _fail(file)
+        return bool(ready)
 
     def after_io_wait(self, timeout: float) -> None:
         """Serve what is ready: Trio calls this in each pass of its loop, before tasks run."""
