@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from async_ends import Far, Near
 
 from wsock import TLSError, TLSFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import wsock
+    from tests.providers import Pair
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -72,3 +76,16 @@ def make_wire(
         return Wire(client, TLSFilter(server_context, server_side=True, **options))
 
     return make
+
+
+@pytest.fixture
+def ends(
+    pair: Pair,
+    window: wsock.Window,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+) -> tuple[Near, Far]:
+    near = Near(window)
+    near.attach(pair.near)
+    near.start_tls(server_context, server_side=True)
+    return near, Far(pair.far, client_context)
