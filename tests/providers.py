@@ -24,6 +24,10 @@ from wsock import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE, WM
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
+    from wsock.virtual.testing import LocalNetwork
+
 WM_SOCKET = WM_USER + 5
 EVERYTHING = FD_READ | FD_WRITE | FD_OOB | FD_ACCEPT | FD_CONNECT | FD_CLOSE
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
@@ -39,6 +43,11 @@ class Provider(ABC):
     #: Ways of notifying that it can do.
     columns: ClassVar[tuple[str, ...]]
     host: ClassVar[str] = "127.0.0.1"
+
+    def ready(self, request: pytest.FixtureRequest) -> Provider:
+        """Prepare for one test; what comes back is used in it."""
+        del request
+        return self
 
     @abstractmethod
     def make_stack(self, **options: object) -> wsock.Stack:
@@ -88,7 +97,38 @@ class Waits(KernelProvider):
     columns = ("documented",)
 
 
-PROVIDERS: tuple[Provider, ...] = (Epoll(), Waits())
+class Virtual(Provider):
+    """A virtual host that talks to itself, in virtual time."""
+
+    name = "virtual"
+    columns = ("documented", "windows")
+
+    def __init__(self, network: LocalNetwork | None = None) -> None:
+        self._network = network
+
+    def ready(self, request: pytest.FixtureRequest) -> Provider:
+        return Virtual(request.getfixturevalue("virtual_network"))
+
+    @property
+    def network(self) -> LocalNetwork:
+        assert self._network is not None, "use the fixture provider, or call ready"
+        return self._network
+
+    def make_stack(self, **options: object) -> wsock.Stack:
+        host = self.network.localhost
+        buffers = {
+            "receive_buffer": host.profile.receive_buffer,
+            "send_buffer": host.profile.send_buffer,
+        }
+        provider = host.stack.provider
+        return wsock.Stack("localhost", provider=provider, **{**buffers, **options})
+
+    async def settle(self, sock: wsock.Socket, **facts: object) -> None:
+        await self.network.settle()
+
+
+KERNEL: tuple[Provider, ...] = (Epoll(), Waits())
+PROVIDERS: tuple[Provider, ...] = (*KERNEL, Virtual())
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from tests.providers import PROVIDERS, World
+from tests.providers import PROVIDERS, Provider, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,8 +16,14 @@ WORLDS = [(provider, column) for provider in PROVIDERS for column in provider.co
 
 
 @pytest.fixture(params=WORLDS, ids=lambda world: f"{world[0].name}-{world[1]}")
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+def choice(request: pytest.FixtureRequest) -> tuple[Provider, str]:
     provider, column = request.param
+    return provider.ready(request), column
+
+
+@pytest.fixture
+async def world(choice: tuple[Provider, str]) -> AsyncIterator[World]:
+    provider, column = choice
     world = World(provider, notifications=column)
     with trio.fail_after(30):
         yield world

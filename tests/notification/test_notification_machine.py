@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import wsock
 from tests.providers import (
     EVERYTHING,
-    PROVIDERS,
+    KERNEL,
     RESET_AT_CLOSE,
     WM_SOCKET,
     Pair,
@@ -294,7 +294,7 @@ async def play(provider: Provider, family: int, steps: Sequence[tuple[str, int]]
         world.close()
 
 
-@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+@pytest.mark.parametrize("provider", KERNEL, ids=lambda provider: provider.name)
 @pytest.mark.parametrize("family", OF_THE_FAMILY)
 def test_every_sequence_of_calls_owes_what_the_model_says(provider: Provider, family: int) -> None:
     """No notification owed is missing, none is posted that the rules forbid, no other exception."""

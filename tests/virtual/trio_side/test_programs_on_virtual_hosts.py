@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -246,13 +247,23 @@ async def make_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
     return near, far
 
 
+async def make_clogged_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
+    """The same, and what either end sends next has to wait."""
+    pair = await make_pair()
+    for stream in pair:
+        with suppress(wsock.WSAEWOULDBLOCK):
+            while True:
+                stream.socket._sock.send_nowait(bytes(1_000_000))  # type: ignore[attr-defined]
+    return pair
+
+
 def test_trios_own_stream_check_passes() -> None:
     """check_half_closeable_stream on virtual sockets (J8)."""
     network = Network()
     network.host("only")
 
     async def main() -> None:
-        await trio.testing.check_half_closeable_stream(make_pair, None)
+        await trio.testing.check_half_closeable_stream(make_pair, make_clogged_pair)
 
     network.run(main)
 
