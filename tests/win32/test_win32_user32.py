@@ -325,4 +325,12 @@ def test_socket_messages_and_posts_keep_their_order() -> None:
 def test_message_boxes_print(capsys: pytest.CaptureFixture[str]) -> None:
     """And answer IDOK."""
     assert w.MessageBox(None, "text", "caption", w.MB_OK) == w.IDOK
-    assert capsys.readouterr().out == "[caption] text\n"
+    text = bytearray(80)
+    w.FormatMessage(w.FORMAT_MESSAGE_FROM_SYSTEM, None, w.WSAECONNREFUSED, 0, text, 80, None)
+    assert w.MessageBox(None, text, None, w.MB_OK) == w.IDOK
+    allocated = w.LPSTR()
+    flags = w.FORMAT_MESSAGE_FROM_SYSTEM | w.FORMAT_MESSAGE_ALLOCATE_BUFFER
+    w.FormatMessage(flags, None, w.WSAECONNREFUSED, 0, allocated, 0, None)
+    assert w.MessageBox(None, allocated, None, w.MB_OK) == w.IDOK
+    expected = bytes(text).split(b"\0")[0].decode()
+    assert capsys.readouterr().out == "[caption] text\n" + f"[Error] {expected}\n" * 2

@@ -43,3 +43,19 @@ def store(out: Any, value: int) -> None:
     found = target(out)
     if found is not None:
         found.value = value
+
+
+def c_string(text: object) -> bytes:
+    """The bytes of a C string: up to the first NUL, or all of them if there is none.
+
+    Raises:
+      TypeError: no str, no buffer, no LPSTR.
+    """
+    if isinstance(text, ctypes.c_char_p):
+        return text.value or b""
+    if isinstance(text, str):
+        return text.encode().split(b"\0", 1)[0]
+    raw = getattr(text, "raw", text)
+    if not isinstance(raw, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a string or a buffer is needed, not {type(text).__name__}")
+    return bytes(raw).split(b"\0", 1)[0]

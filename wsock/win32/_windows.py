@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from wsock.win32._buffers import c_string
 from wsock.win32._queues import Window, queue_of
 from wsock.win32._threads import current, failed
 from wsock.win32.constants import (
@@ -188,9 +189,17 @@ def GetWindowLongPtr(hWnd: int, nIndex: int) -> Any:
     return window.user_data
 
 
-def MessageBox(hWnd: int | None, lpText: str, lpCaption: str | None, uType: int) -> int:
-    """int MessageBox(HWND, text, caption, type): prints both; answers IDOK."""
-    print(f"[{lpCaption or 'Error'}] {lpText}")
+def _shown(text: object) -> str:
+    return "" if text is None else c_string(text).decode(errors="replace")
+
+
+def MessageBox(hWnd: int | None, lpText: object, lpCaption: object, uType: int) -> int:
+    """int MessageBox(HWND, text, caption, type): prints both; answers IDOK.
+
+    Each may be a str, an LPSTR, or a buffer with text up to its NUL, as FormatMessage fills it.
+    """
+    caption = "Error" if lpCaption is None else lpCaption
+    print(f"[{_shown(caption)}] {_shown(lpText)}")
     return IDOK
 
 

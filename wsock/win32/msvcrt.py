@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from wsock.win32 import _threads
+from wsock.win32._buffers import c_string
 from wsock.win32.kernel32 import CreateThread, ExitThread
 
 if TYPE_CHECKING:
@@ -55,16 +56,6 @@ class _Stream:
 stdin: Final = _Stream("stdin")
 stdout: Final = _Stream("stdout")
 stderr: Final = _Stream("stderr")
-
-
-def c_string(text: object) -> bytes:
-    """The bytes of a C string: up to the first NUL, or all of them if there is none."""
-    if isinstance(text, str):
-        return text.encode().split(b"\0", 1)[0]
-    raw = getattr(text, "raw", text)
-    if not isinstance(raw, (bytes, bytearray, memoryview)):
-        raise TypeError(f"a string or a buffer is needed, not {type(text).__name__}")
-    return bytes(raw).split(b"\0", 1)[0]
 
 
 # -------------------------------------------------------------------------------------- writing
