@@ -145,6 +145,7 @@ def run(
     A script may use wsock, wsock.win32 or plain Trio: its trio.run or win32.run finds the network
     that is there. Scripts start in the order given, each when nothing moves any more: the server
     first. Each host is called as its script ("server" for server.py), and found by that name.
+    A script with a --host option of its own is given as one word: "server.py --host 0.0.0.0".
     Hosts of one /24 share a LAN (10.0.0.5/16 says otherwise); LANs are joined by a router.
 
     The run ends with the last script; servers before it are stopped then. Exit code: the first

@@ -248,10 +248,10 @@ def _waiting_for_the_world() -> int:
 
 def _process(line: str | Sequence[str]) -> Process:
     words = shlex.split(line) if isinstance(line, str) else list(line)
-    if words[:1] == ["-m"]:
-        return Process(words[1:], module=True)
     if len(words) == 1 and not Path(words[0]).is_file():
         words = shlex.split(words[0])  # "server.py 7000", as one word
+    if words[:1] == ["-m"]:
+        return Process(words[1:], module=True)
     return Process(words)
 
 

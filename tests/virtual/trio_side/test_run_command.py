@@ -144,6 +144,14 @@ def test_modules_run_as_python_m_runs_them(folder: Folder) -> None:
     assert "client: b'hello'" in done.output
 
 
+def test_a_script_with_a_host_option_of_its_own_is_one_word(folder: Folder) -> None:
+    """Else its --host would begin the next script; scripts and modules alike."""
+    for words in ("server.py --host x", "-m server --host x"):
+        done = folder.run("--host", "10.0.0.5", words, *HOSTS[3:])
+        assert (done.code, done.errors) == (0, "")
+        assert "'--host', 'x']" in done.output
+
+
 def test_two_lans_have_a_router_between(folder: Folder) -> None:
     """Hosts of two prefixes reach each other."""
     hosts = ("--host", "10.0.0.5", "server.py", "--host", "192.0.2.9/30", "client.py")
