@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import select
 import socket as std
 from contextlib import suppress
 
@@ -438,3 +439,28 @@ async def test_reset_before_the_client_looks(
         assert client.recv_nowait(9) == words
     with pytest.raises(wsock.WSAECONNRESET):
         client.recv_nowait(9)
+
+
+def test_what_a_signal_handler_raises_while_the_loop_serves_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A handler may run in any step, also in the reactor's: its SystemExit is not swallowed."""
+    if not hasattr(select, "epoll"):
+        pytest.skip("this system has no epoll")
+
+    def exits(file: object, events: int) -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        near, far = std.socketpair()
+        with far, wsock.from_stdlib_socket(near, stack=wsock.Stack(engine="epoll")) as sock:
+            monkeypatch.setattr(type(sock._endpoint.file), "ready", exits)
+            far.send(b"x")
+            await sock.recv(2)
+            await sock.recv(2)
+
+    with pytest.raises(trio.TrioInternalError) as caught:
+        trio.run(main)
+    cause = caught.value.__cause__
+    assert isinstance(cause, BaseExceptionGroup)
+    assert cause.subgroup(SystemExit) is not None

@@ -150,7 +150,12 @@ class EpollReactor(trio.abc.Instrument):
 
     def after_io_wait(self, timeout: float) -> None:
         """Serve what is ready: Trio calls this in each pass of its loop, before tasks run."""
-        self.turn()
+        try:
+            self.turn()
+        except BaseException as error:
+            # A signal handler's SystemExit, say, which has to end the run. Raised here it would be
+            # logged, and the hook taken away.
+            self.token.run_sync_soon(_raise, error)
 
     async def run(self) -> None:
         """The system task: have the loop wake up when something is ready; at the end drain."""
@@ -192,6 +197,10 @@ class EpollReactor(trio.abc.Instrument):
         """Called in a forked child: the epoll is the parent's; never touch it again."""
         self.dead = True
         self._table = []
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _fail(file: KernelFile) -> None:
