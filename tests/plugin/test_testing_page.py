@@ -30,8 +30,8 @@ def test_every_listing_is_a_test_file() -> None:
 
 
 def test_the_listings_pass(page: pytest.Pytester) -> None:
-    """As a reader would run them, warnings as errors."""
-    result = page.runpytest_inprocess(
+    """As a reader would run them, warnings as errors; apart, for our own files have such names."""
+    result = page.runpytest_subprocess(
         "-W", "error", "-p", "no:cacheprovider", f"--ignore={FAILING}"
     )
     count = sum(text.count("def test_") for name, text in LISTINGS.items() if name != FAILING)
@@ -40,7 +40,7 @@ def test_the_listings_pass(page: pytest.Pytester) -> None:
 
 def test_the_bug_is_found_and_shown(page: pytest.Pytester) -> None:
     """The failing listing fails by its last line, and the report is the one on the page."""
-    result = page.runpytest_inprocess("-p", "no:cacheprovider", FAILING)
+    result = page.runpytest_subprocess("-p", "no:cacheprovider", FAILING)
     assert result.parseoutcomes() == {"failed": 1}
     (shown,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
     seen = [line.rstrip() for line in result.stdout.lines]
