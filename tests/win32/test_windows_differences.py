@@ -16,6 +16,7 @@ from ported import (
     winsock_program,
 )
 
+from wsock import Stack, _stack
 from wsock import win32 as w
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -70,7 +71,7 @@ def test_a_rejected_client_is_reset() -> None:
 
 @winsock_program
 def test_an_address_under_a_listening_wildcard() -> None:
-    """WSAEADDRINUSE; before listen it is free."""
+    """WSAEADDRINUSE, with SO_REUSEADDR WSAEACCES; before listen it is free."""
     first, address = w.socket(w.AF_INET, w.SOCK_STREAM, 0), w.sockaddr_in(sin_family=w.AF_INET)
     assert w.bind(first, address, 16) == 0
     w.getsockname(first, address, w.INT(16))
@@ -81,6 +82,9 @@ def test_an_address_under_a_listening_wildcard() -> None:
     assert w.listen(first, 1) == 0
     assert w.bind(late, specific, 16) == w.SOCKET_ERROR
     assert w.WSAGetLastError() == w.WSAEADDRINUSE
+    assert w.setsockopt(late, w.SOL_SOCKET, w.SO_REUSEADDR, w.INT(1), 4) == 0
+    assert w.bind(late, specific, 16) == w.SOCKET_ERROR
+    assert w.WSAGetLastError() == w.WSAEACCES
 
 
 @winsock_program
@@ -132,6 +136,56 @@ def test_refused_at_once() -> None:
     w.connect(client, address, 16)
     failed = w.fd_set([client])
     assert w.select(0, None, None, failed, w.timeval(0, 0)) == 1
+
+
+def reset_by_peer(before: bytes, *, release: bool) -> tuple[int, int]:
+    """A socket on the engine ``waits`` whose peer sent, perhaps released, and reset; its event."""
+    _stack.current.set(Stack(engine="waits"))
+    near, far = pair()
+    noticed = w.WSACreateEvent()
+    assert w.WSAEventSelect(near, noticed, w.FD_CLOSE) == 0
+    w.send(far, before, len(before), 0)
+    if release:
+        w.shutdown(far, w.SD_SEND)
+        assert w.WSAWaitForMultipleEvents(1, [noticed], False, 5000, False) == w.WSA_WAIT_EVENT_0
+        w.WSAResetEvent(noticed)
+    assert w.setsockopt(far, w.SOL_SOCKET, w.SO_LINGER, w.linger(1, 0), 4) == 0
+    assert w.closesocket(far) == 0
+    return near, noticed
+
+
+@winsock_program
+def test_a_reset_behind_unread_data_on_the_waits_engine() -> None:
+    """FD_CLOSE comes when the data has been read, and then at once."""
+    near, noticed = reset_by_peer(b"unread", release=False)
+    assert w.WSAWaitForMultipleEvents(1, [noticed], False, 50, False) == w.WSA_WAIT_TIMEOUT
+    assert w.recv(near, bytearray(10), 10, 0) == 6
+    assert w.WSAWaitForMultipleEvents(1, [noticed], False, 5000, False) == w.WSA_WAIT_EVENT_0
+    events = w.WSANETWORKEVENTS()
+    assert w.WSAEnumNetworkEvents(near, noticed, events) == 0
+    assert events.iErrorCode[w.FD_CLOSE_BIT] == w.WSAECONNRESET
+
+
+@winsock_program
+def test_a_reset_behind_a_release_on_the_waits_engine() -> None:
+    """A later selection still tells of a graceful end; the next recv finds the reset."""
+    near, _ = reset_by_peer(b"", release=True)
+    until_others_wait()
+    assert code_of_close(near) == 0
+    assert w.recv(near, bytearray(10), 10, 0) == w.SOCKET_ERROR
+    assert w.WSAGetLastError() == w.WSAECONNABORTED
+    assert code_of_close(near) == w.WSAECONNABORTED
+
+
+def code_of_close(s: int) -> int:
+    """What a selection made now posts with FD_CLOSE."""
+    window = w.CreateWindow("STATIC", "", 0, 0, 0, 0, 0, w.HWND_MESSAGE, None, None, None)
+    assert w.WSAAsyncSelect(s, window, w.WM_USER, w.FD_CLOSE) == 0
+    message = w.MSG()
+    assert w.PeekMessage(message, window, w.WM_USER, w.WM_USER, w.PM_REMOVE)
+    assert w.WSAGETSELECTEVENT(message.lParam) == w.FD_CLOSE
+    w.DestroyWindow(window)
+    return w.WSAGETSELECTERROR(message.lParam)
 
 
 @program

@@ -10,7 +10,7 @@
 #         be news: after a read that found nothing more, after a write that was refused (ruling
 #         B13). Armed while unread data lies there, it would spin.
 # Rule 2: hence a release or a reset behind unread data is noticed when the data has been read, and
-#         a reset behind a release by the next send.
+#         a reset behind a release by the next recv or send.
 # Rule 3: wait_readable is not woken by an urgent byte (measured). While urgent data is of interest
 #         a 20 ms look with select tells; nothing else polls.
 """The reactor over Trio's waits."""
