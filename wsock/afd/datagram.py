@@ -100,12 +100,6 @@ class DatagramEndpoint(Endpoint):
             self.file.begin()
         self.evaluate(FD_WRITE)  # for event objects: from now on there is room
 
-    def bind_failure(self, status: Status) -> errors.WSAError:
-        """A port in use that this socket would share, but its holder would not, is WSAEACCES."""
-        if status == Status.ADDRESS_ALREADY_EXISTS and self.reuse:
-            status = Status.ACCESS_DENIED
-        return super().bind_failure(status)
-
     def open_existing_address(self) -> None:
         """Make the address object of a file that is bound already (adopting)."""
         super().open_existing_address()
@@ -215,15 +209,15 @@ class DatagramEndpoint(Endpoint):
         """
         self.check_open("recvfrom")
         try:
+            if max_bytes < 0:
+                cls = errors.WSAEFAULT if self.windows_rules else errors.WSAEINVAL
+                raise cls("recvfrom", self.state, f"length {max_bytes} is negative")
             if flags & std.MSG_OOB:
                 raise errors.WSAEOPNOTSUPP("recvfrom", self.state, "datagrams have no urgent data")
             if self.state == OPEN:
                 raise errors.WSAEINVAL("recvfrom", self.state, "the socket is not bound")
             if self.attention & SHUT_RECEIVE:
                 raise errors.WSAESHUTDOWN("recvfrom", self.state)
-            if max_bytes < 0:
-                cls = errors.WSAEFAULT if self.windows_rules else errors.WSAEINVAL
-                raise cls("recvfrom", self.state, f"length {max_bytes} is negative")
             return self._take(max_bytes, flags & std.MSG_PEEK)
         finally:
             self.re_enable(READ_AND_OOB)

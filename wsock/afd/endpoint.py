@@ -273,7 +273,12 @@ class Endpoint(Notifier):
         self.step("bind")
 
     def bind_failure(self, status: Status) -> errors.WSAError:
-        """Return the WSAError of a refused address."""
+        """Return the WSAError of a refused address.
+
+        A port in use that this socket would share, but its holder would not, is WSAEACCES.
+        """
+        if status == Status.ADDRESS_ALREADY_EXISTS and self.reuse:
+            status = Status.ACCESS_DENIED
         return self.failure("bind", status)
 
     def handlers(self) -> tuple[tuple[EventKind, Callable[..., Any]], ...]:

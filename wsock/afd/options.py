@@ -30,6 +30,7 @@ LINGER: Final = struct.Struct("ii")
 
 #: Below this a buffer size is not handed to a kernel: setting any ends its autotuning (B22).
 SMALLEST_KERNEL_BUFFER: Final = 65536
+_LARGEST_INT: Final = 0x7FFFFFFF
 
 _SOCKET: Final = std.SOL_SOCKET
 _UNKNOWN: Final = frozenset({Status.INVALID_DEVICE_REQUEST, Status.NOT_SUPPORTED})
@@ -193,7 +194,9 @@ def set_option(endpoint: Endpoint, level: int, option: int, value: Any) -> None:
         option in _TIMEOUTS or (option in _BUFFERS and value < SMALLEST_KERNEL_BUFFER)
     )
     if not keep or (option in _BUFFERS and endpoint.host.device.provider.eager):
-        _pass_down(endpoint, level, option, value)
+        # A buffer size is a DWORD for Winsock, an int for a system.
+        most = _LARGEST_INT if level == _SOCKET and option in _BUFFERS else None
+        _pass_down(endpoint, level, option, value if most is None else min(value, most))
     _remember(endpoint, level, option, value)
 
 

@@ -142,6 +142,8 @@ class ReceivingEndpoint(Endpoint):
         """Serve ``recv`` where anything is out of the ordinary."""
         self.check_open("recv")
         try:
+            if max_bytes < 0:
+                raise self._negative_length(max_bytes)
             if self.attention & NOT_CONNECTED:
                 raise errors.WSAENOTCONN("recv", self.state)
             if flags & _MSG_WAITALL:
@@ -150,8 +152,6 @@ class ReceivingEndpoint(Endpoint):
                 return self._receive_urgent(max_bytes, flags)
             if self.attention & SHUT_RECEIVE:
                 raise errors.WSAESHUTDOWN("recv", self.state)
-            if max_bytes < 0:
-                raise self._negative_length(max_bytes)
             return self._receive_normal(max_bytes, flags & _MSG_PEEK)
         finally:
             if not (max_bytes < 0 and self.windows_rules and self._in_event_mode()):
@@ -240,8 +240,6 @@ class ReceivingEndpoint(Endpoint):
             raise errors.WSAEINVAL("recv", self.state, "urgent data is inline (SO_OOBINLINE)")
         if self.attention & SHUT_RECEIVE:
             raise errors.WSAESHUTDOWN("recv", self.state)
-        if max_bytes < 0:
-            raise self._negative_length(max_bytes)
         if self.urgent:
             return self._held_urgent(max_bytes, peek=bool(flags & _MSG_PEEK))
         return self._urgent_from_transport(max_bytes, flags)

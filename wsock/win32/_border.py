@@ -127,18 +127,29 @@ def kind_of_socket(family: int, type: int, protocol: int) -> tuple[int, int, int
 
     Raises:
       WSAEINVAL: neither family nor protocol. WSAESOCKTNOSUPPORT, WSAEAFNOSUPPORT,
-      WSAEPROTONOSUPPORT: in this order, what does not exist or does not go together.
+      WSAEPROTONOSUPPORT: in this order, what does not exist or does not go together. With a
+      family that does not exist a bad protocol or no type is told before it, as recorded.
     """
     if not family and not protocol:
         raise errors.WSAEINVAL("socket", "", "neither a family nor a protocol")
+    found = FAMILIES.get(family or c.AF_INET)
+    if found is None:
+        raise _no_such_family(family, type, protocol)
     if not type:
         type = c.SOCK_DGRAM if protocol == c.IPPROTO_UDP else c.SOCK_STREAM  # noqa: A001
     if type not in TYPES:
         raise errors.WSAESOCKTNOSUPPORT("socket", "", f"type {type}")
-    found = FAMILIES.get(family or c.AF_INET)
-    if found is None:
-        raise errors.WSAEAFNOSUPPORT("socket", "", f"address family {family}")
     usual = {c.SOCK_STREAM: c.IPPROTO_TCP, c.SOCK_DGRAM: c.IPPROTO_UDP}.get(type)
     if usual is not None and protocol not in (0, usual):
         raise errors.WSAEPROTONOSUPPORT("socket", "", f"protocol {protocol} with type {type}")
     return found, TYPES[type], protocol
+
+
+def _no_such_family(family: int, type: int, protocol: int) -> errors.WSAError:  # noqa: A002
+    if type and type not in TYPES:
+        return errors.WSAESOCKTNOSUPPORT("socket", "", f"type {type}")
+    if protocol not in (0, c.IPPROTO_TCP, c.IPPROTO_UDP):
+        return errors.WSAEPROTONOSUPPORT("socket", "", f"protocol {protocol}")
+    if not type:
+        return errors.WSAESOCKTNOSUPPORT("socket", "", f"no type in address family {family}")
+    return errors.WSAEAFNOSUPPORT("socket", "", f"address family {family}")

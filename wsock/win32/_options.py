@@ -32,7 +32,9 @@ from wsock.win32.constants import (
     SIOCATMARK,
     SO_DONTLINGER,
     SO_LINGER,
+    SO_RCVBUF,
     SO_RCVTIMEO,
+    SO_SNDBUF,
     SO_SNDTIMEO,
     SOL_SOCKET,
 )
@@ -41,7 +43,7 @@ from wsock.win32.types import linger, tcp_keepalive
 _SIZE_OF_INT: Final = 4
 _LINGER: Final = struct.Struct("ii")  # as the Python face packs it
 _LINGERS: Final = (SO_LINGER, SO_DONTLINGER)
-_TIMEOUTS: Final = (SO_RCVTIMEO, SO_SNDTIMEO)
+_UNSIGNED: Final = (SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVBUF, SO_SNDBUF)
 
 
 def _option(level: int, optname: int) -> Option:
@@ -82,7 +84,7 @@ def setsockopt(s: int, level: int, optname: int, optval: Any, optlen: int = 4) -
         value = bytes(view(raw)[: number(optlen)])
     else:
         value = _plain(raw, number(optlen))
-        if level == SOL_SOCKET and optname in _TIMEOUTS:
+        if level == SOL_SOCKET and optname in _UNSIGNED:
             value &= 0xFFFFFFFF  # a DWORD, of which a program may see only the sign
     sock.setsockopt(option.level, option.number, value)
     return 0
