@@ -12,7 +12,7 @@ import os
 import socket as std
 import struct
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,7 +22,8 @@ import wsock
 from wsock import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE, WM_USER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
+    from contextlib import AbstractContextManager
 
     import pytest
 
@@ -57,6 +58,14 @@ class Provider(ABC):
     async def settle(self, sock: wsock.Socket, **facts: object) -> None:
         """Wait until ``facts`` hold of ``sock`` and nothing of it moves any more."""
 
+    @abstractmethod
+    def unanswered(self) -> AbstractContextManager[tuple[str, int]]:
+        """An address where a connect is neither accepted nor refused."""
+
+    def run(self, main: Callable[[], Awaitable[object]]) -> None:
+        """Run a Trio program, in any thread, where this provider's sockets move."""
+        trio.run(main)
+
 
 class KernelProvider(Provider):
     """The machine's sockets."""
@@ -85,6 +94,19 @@ class KernelProvider(Provider):
             done = {_CLOSED} if reset else {_CLOSE_WAIT, _LAST_ACK, _CLOSING, _CLOSED, _TIME_WAIT}
             return state in done
         return True
+
+    @contextmanager
+    def unanswered(self) -> Iterator[tuple[str, int]]:
+        with ExitStack() as kept:
+            listener = kept.enter_context(std.socket())
+            listener.bind((self.host, 0))
+            listener.listen(0)
+            address = listener.getsockname()
+            for _ in range(3):  # its queue is full then: the next SYN is dropped
+                client = kept.enter_context(std.socket())
+                client.setblocking(False)
+                client.connect_ex(address)
+            yield address
 
 
 class Epoll(KernelProvider):
@@ -125,6 +147,14 @@ class Virtual(Provider):
 
     async def settle(self, sock: wsock.Socket, **facts: object) -> None:
         await self.network.settle()
+
+    @contextmanager
+    def unanswered(self) -> Iterator[tuple[str, int]]:
+        with self.network.drop("tcp.port == 9"):
+            yield self.host, 9
+
+    def run(self, main: Callable[[], Awaitable[object]]) -> None:
+        self.network.run_by(trio.run, main)
 
 
 KERNEL: tuple[Provider, ...] = (Epoll(), Waits())
@@ -187,6 +217,14 @@ class World:
             await client.connect(listener.getsockname())
         return client
 
+    async def fill(self, sock: wsock.Socket, size: int = 65536) -> int:
+        """Send until there is no room for good, down to the peer's buffer; how much it was."""
+        sent = 0
+        while more := fill(sock, size):
+            sent += more
+            await self.settle(sock)
+        return sent
+
     def local_pair(self) -> Pair:
         """A pair of AF_UNIX sockets: room comes when the peer reads, and never by itself."""
         near, far = (wsock.from_stdlib_socket(s, stack=self.stack) for s in std.socketpair())
@@ -211,7 +249,7 @@ class World:
 
     def free_port(self) -> tuple[str, int]:
         """An address where nobody listens."""
-        with std.socket() as probe:
+        with wsock.socket(stack=self.stack) as probe:
             probe.bind((self.provider.host, 0))
             return probe.getsockname()
 

@@ -132,6 +132,7 @@ async def test_reports_data_that_came_before_accept(world: World, window: wsock.
     client = await world.connected(listener)
     client.send_nowait(b"abc")
     client.shutdown(wsock.SD_SEND)
+    await world.settle(listener)
     listener.async_select(window, WM_SOCKET, EVERYTHING)
     assert await messages(window) == [(FD_ACCEPT, 0)]
     accepted = world.keep(listener.accept_nowait()[0])

@@ -60,6 +60,25 @@ async def test_second_urgent_byte_before_recv(pair: Pair, window: wsock.Window) 
     assert pair.near.recv_nowait(1, std.MSG_OOB) == b"2"
 
 
+async def test_a_whole_length_reads_past_the_mark(pair: Pair, window: wsock.Window) -> None:
+    """MSG_WAITALL wants its length: it does not stop where a recv would."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"ab!", std.MSG_OOB)
+    pair.far.send_nowait(b"cd")
+    assert await messages(window) == [(FD_OOB, 0)]
+    assert await pair.near.recv(4, std.MSG_WAITALL) == b"abcd"
+    assert pair.near.recv_nowait(1, std.MSG_OOB) == b"!"
+
+
+async def test_after_own_shutdown_of_receiving_it_resets(pair: Pair, window: wsock.Window) -> None:
+    """Urgent data is data: a side that receives no more resets on it."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.near.shutdown(wsock.SD_RECEIVE)
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    with pytest.raises((wsock.WSAECONNRESET, wsock.WSAECONNABORTED)):
+        await pair.far.recv(1)
+
+
 async def test_posted_at_select(pair: Pair, window: wsock.Window) -> None:
     """An urgent byte that is unread is reported by the selection."""
     pair.near.async_select(window, WM_SOCKET, FD_OOB)

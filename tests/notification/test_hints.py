@@ -12,7 +12,7 @@ import pytest
 import trio
 
 import wsock
-from tests.providers import WM_SOCKET, Pair, World, fill
+from tests.providers import WM_SOCKET, Pair, World
 from wsock import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE, _event, _hints
 
 if TYPE_CHECKING:
@@ -120,11 +120,10 @@ async def test_write(pair: Pair, window: wsock.Window, capsys: pytest.CaptureFix
 
 
 async def test_write_is_owed(
-    world: World, window: wsock.Window, capsys: pytest.CaptureFixture[str]
+    world: World, pair: Pair, window: wsock.Window, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After a refused send FD_WRITE is on its way: no hint."""
-    pair = world.local_pair()
-    fill(pair.near)
+    await world.fill(pair.near)
     pair.near.async_select(window, WM_SOCKET, FD_WRITE)
     await idle(window)
     assert capsys.readouterr().err == ""

@@ -117,6 +117,25 @@ async def test_connect_resolves(world: World) -> None:
 
 async def test_refused_and_again_on_the_same_socket(world: World) -> None:
     """S4-15: refused, and connect again on the same socket: port and options stay."""
+    sock, accepted = await connected_after_refusals(world)
+    assert sock.getsockopt(std.IPPROTO_TCP, std.TCP_NODELAY)
+    assert sock.getsockopt(std.SOL_SOCKET, std.SO_KEEPALIVE)
+    accepted.send_nowait(b"abc")
+    assert await sock.recv(9) == b"abc"
+
+
+async def test_refused_and_again_the_new_descriptor_has_the_options(world: World) -> None:
+    """What stands below is a new socket of the system: it got the options, and is not inherited."""
+    sock, _ = await connected_after_refusals(world)
+    with std.socket(fileno=sock.fileno()) as raw:
+        assert raw.getsockopt(std.IPPROTO_TCP, std.TCP_NODELAY)
+        assert raw.getsockopt(std.SOL_SOCKET, std.SO_KEEPALIVE)
+        assert not raw.get_inheritable()
+        raw.detach()
+
+
+async def connected_after_refusals(world: World) -> tuple[wsock.Socket, wsock.Socket]:
+    """A socket that was refused three times and is connected now, and its peer."""
     sock = world.socket()
     sock.setsockopt(std.IPPROTO_TCP, std.TCP_NODELAY, 1)
     sock.setsockopt(std.SOL_SOCKET, std.SO_KEEPALIVE, 1)
@@ -133,13 +152,7 @@ async def test_refused_and_again_on_the_same_socket(world: World) -> None:
     accepted = await world.accept(listener)
     assert sock.getsockname() == accepted.getpeername() == name
     assert sock.fileno() == number
-    with std.socket(fileno=number) as raw:
-        assert raw.getsockopt(std.IPPROTO_TCP, std.TCP_NODELAY)
-        assert raw.getsockopt(std.SOL_SOCKET, std.SO_KEEPALIVE)
-        assert not raw.get_inheritable()
-        raw.detach()
-    accepted.send_nowait(b"abc")
-    assert await sock.recv(9) == b"abc"
+    return sock, accepted
 
 
 async def test_connect_that_fails_at_once(world: World) -> None:
@@ -303,7 +316,7 @@ async def test_struct_bytes_round_trip(world: World) -> None:
 async def test_send_waits_until_the_peer_reads(world: World) -> None:
     """S1-31: with a full buffer a blocking send waits, and goes on when the peer reads."""
     pair = await world.pair()
-    sent = fill(pair.near)
+    sent = await world.fill(pair.near)
     done = []
 
     async def sender() -> None:
@@ -321,7 +334,7 @@ async def test_send_waits_until_the_peer_reads(world: World) -> None:
 
 async def test_a_task_for_each_client(world: World) -> None:
     """S2-11, S1-5: one-to-one many times: a task per client serves many at once."""
-    listener = world.listener()
+    listener = world.listener(backlog=20)
     answers: list[bytes] = []
 
     async def serve(sock: wsock.Socket) -> None:

@@ -118,7 +118,7 @@ def test_before_and_after_a_run_any_thread_may_call(world_free: World) -> None:
         peer.close()
         client.close()
 
-    thread = threading.Thread(target=trio.run, args=(main,))
+    thread = threading.Thread(target=world_free.provider.run, args=(main,))
     thread.start()
     thread.join()
     sock.close()

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 import wsock
-from tests.providers import Pair, Provider, World, drain, fill
+from tests.providers import Pair, World, drain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -105,7 +105,7 @@ async def test_cancelled_accept_has_taken_nobody(world: World, cancel: Callable)
 
 async def test_send_cancelled_before_the_first_byte(pair: Pair) -> None:
     """Cancelled before its first byte a send has done nothing."""
-    sent = fill(pair.near)
+    sent = await pair.world.fill(pair.near)
     await cancelled_while_waiting(lambda: pair.near.send(b"never"))
     await cancelled_before(lambda: pair.near.send(b"never"))
     assert await drain(pair.far, sent) == sent
@@ -176,7 +176,7 @@ async def test_waitall_without_waiting(pair: Pair) -> None:
 
 async def test_second_waiter_is_refused(pair: Pair) -> None:
     """A second task on one direction: trio.BusyResourceError; the other direction is free."""
-    fill(pair.near)
+    await pair.world.fill(pair.near)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pair.near.recv, 9)
         nursery.start_soon(pair.near.send, b"x")
@@ -207,7 +207,7 @@ async def expect_eintr(call: Callable[[], Awaitable[object]]) -> None:
 
 async def test_close_wakes_who_waits(pair: Pair) -> None:
     """Closing wakes whoever waits with WSAEINTR, in both directions."""
-    fill(pair.near)
+    await pair.world.fill(pair.near)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expect_eintr, lambda: pair.near.recv(9))
         nursery.start_soon(expect_eintr, lambda: pair.near.send(b"x"))
@@ -234,6 +234,19 @@ async def test_close_drops_what_a_waiting_send_had_left(pair: Pair) -> None:
     got = await receive_all(pair.far)
     assert got == data[: len(got)]
     assert len(got) < len(data)
+
+
+async def test_close_keeps_what_was_accepted_before_a_waiting_send(pair: Pair) -> None:
+    """Only the interrupted send is cut short; what an earlier call took arrives, whole."""
+    data = bytes(range(256)) * 40_000
+    pair.near.send_nowait(b"accepted before")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_eintr, lambda: pair.near.send(data))
+        await blocked()
+        pair.near.close()
+    got = await receive_all(pair.far)
+    assert got == (b"accepted before" + data)[: len(got)]
+    assert len(got) > len(b"accepted before")
 
 
 async def test_close_keeps_what_another_task_queued_behind_a_waiting_send(pair: Pair) -> None:
@@ -275,39 +288,17 @@ async def test_close_wakes_accept_connect_and_recvfrom(world: World) -> None:
         await blocked()
         listener.close()
         datagram.close()
-    async with unanswered(world) as address, trio.open_nursery() as nursery:
-        nursery.start_soon(expect_eintr, lambda: connecting.connect(address))
-        await blocked()
-        connecting.close()
-
-
-class unanswered:
-    """An address whose listener's queue is full: a connect there stays under way."""
-
-    def __init__(self, world: World) -> None:
-        self.listener = std.socket()
-        self.listener.bind((world.provider.host, 0))
-        self.listener.listen(0)
-        self.clients: list[std.socket] = []
-
-    async def __aenter__(self) -> object:
-        address = self.listener.getsockname()
-        for _ in range(3):
-            client = std.socket()
-            client.setblocking(False)
-            client.connect_ex(address)
-            self.clients.append(client)
-        return address
-
-    async def __aexit__(self, *exc: object) -> None:
-        for sock in (self.listener, *self.clients):
-            sock.close()
+    with world.provider.unanswered() as address:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_eintr, lambda: connecting.connect(address))
+            await blocked()
+            connecting.close()
 
 
 async def test_cancelled_connect_closes(world: World) -> None:
     """Cancelled, the attempt to connect ends and the socket is closed, as in Trio."""
     sock = world.socket()
-    async with unanswered(world) as address:
+    with world.provider.unanswered() as address:
         await cancelled_while_waiting(lambda: sock.connect(address))
     assert sock.closed
     assert sock.fileno() == -1
@@ -316,7 +307,7 @@ async def test_cancelled_connect_closes(world: World) -> None:
 async def test_connect_states(world: World) -> None:
     """While connecting: WSAEALREADY, send and recv WSAENOTCONN, listen refused."""
     sock = world.socket()
-    async with unanswered(world) as address:
+    with world.provider.unanswered() as address:
         assert sock.connect_ex(address) == wsock.WSAEWOULDBLOCK.winerror
         assert sock.state == "CONNECTING"
         assert sock.connect_ex(address) == wsock.WSAEALREADY.winerror
@@ -346,7 +337,7 @@ async def test_send_and_accept_time_out(world: World) -> None:
     """SO_SNDTIMEO bounds send, SO_RCVTIMEO accept and recvfrom."""
     pair = await world.pair()
     pair.near.setsockopt(std.SOL_SOCKET, std.SO_SNDTIMEO, 10)
-    fill(pair.near)
+    await pair.world.fill(pair.near)
     with pytest.raises(wsock.WSAETIMEDOUT):
         await pair.near.send(b"x")
     listener, datagram = world.listener(), world.bound_datagram()
@@ -467,19 +458,19 @@ async def test_waits_of_several_tasks_one_after_the_other(pair: Pair) -> None:
     assert got == [b"first", b"second"]
 
 
-async def test_a_socket_that_waited_needs_no_collector(provider: Provider) -> None:
-    """Closed and forgotten, all of it is gone at once: a wait leaves no cycle of references."""
-    near, far = std.socketpair()
-    with far:
-        sock = wsock.from_stdlib_socket(near, stack=provider.make_stack())
-        await cancelled_while_waiting(partial(sock.recv, 9))
-        parts = [weakref.ref(sock), weakref.ref(sock._endpoint)]
-        await trio.testing.wait_all_tasks_blocked()
-        gc.collect()
-        gc.disable()
-        try:
-            sock.close()
-            del sock
-            assert [part() for part in parts] == [None, None]
-        finally:
-            gc.enable()
+async def test_a_socket_that_waited_needs_no_collector(world: World) -> None:
+    """Reset and forgotten, all of it is gone at once: a wait leaves no cycle of references."""
+    listener = world.listener()
+    await world.connected(listener)
+    sock, _ = await listener.accept()
+    await cancelled_while_waiting(partial(sock.recv, 9))
+    parts = [weakref.ref(sock), weakref.ref(sock._endpoint)]
+    await trio.testing.wait_all_tasks_blocked()
+    gc.collect()
+    gc.disable()
+    try:
+        sock.reset()
+        del sock
+        assert [part() for part in parts] == [None, None]
+    finally:
+        gc.enable()

@@ -154,6 +154,8 @@ class ReceivingEndpoint(Endpoint):
                 raise errors.WSAESHUTDOWN("recv", self.state)
             return self._receive_normal(max_bytes, flags & _MSG_PEEK)
         finally:
+            if self.waiters is not None and self.rx:
+                self.wake_receiver()
             if not (max_bytes < 0 and self.windows_rules and self._in_event_mode()):
                 self.re_enable(FD_OOB if flags & _MSG_OOB else READ_AND_OOB)
                 if self.attention & PEER_RELEASED:
@@ -202,7 +204,10 @@ class ReceivingEndpoint(Endpoint):
         return data
 
     def _from_buffer(self, max_bytes: int, peek: int) -> bytes:
-        """Take (or copy) from ``rx``: at most ``max_bytes``, from as many pieces as it needs."""
+        """Take (or copy) from ``rx``: at most ``max_bytes``, from as many pieces as it needs.
+
+        It stops at an urgent mark (an empty piece, never the first one), as a kernel does.
+        """
         queue = self.rx
         assert queue
         pieces: list[bytes] = []
@@ -215,10 +220,12 @@ class ReceivingEndpoint(Endpoint):
                 queue.popleft()
                 if len(part) < len(piece):
                     queue.appendleft(memoryview(piece)[len(part) :])
-            if not wanted:
+            if not (wanted and piece):
                 break
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if not peek:
+            if queue and not queue[0]:
+                queue.popleft()
             self.rx_count -= len(data)
             self._room_made()
         return data
@@ -262,7 +269,7 @@ class ReceivingEndpoint(Endpoint):
             raise self.broken("recv", error) from None
         if not self.host.device.provider.eager:
             self.attention |= URGENT  # the mark stays in the stream: a read stops there
-        elif not flags & _MSG_PEEK:
+        elif self.file.at_mark():
             self.attention &= ~URGENT
         return data
 
@@ -272,6 +279,8 @@ class ReceivingEndpoint(Endpoint):
         It is when ``want`` bytes are gathered or nothing more will come; a wait that is cancelled
         leaves them for the next recv (ruling B6).
         """
+        if self.rx and not all(self.rx):
+            self.rx = deque(piece for piece in self.rx if piece)  # the whole length, past any mark
         while self.rx_count < want and not self.attention & (SHUT_RECEIVE | RESET | RELEASED):
             try:
                 data = self._from_transport(want - self.rx_count, 0)
@@ -406,6 +415,8 @@ class ReceivingEndpoint(Endpoint):
     def on_expedited(self, flags: int, data: BytesLike) -> Status:
         """TDI_EVENT_RECEIVE_EXPEDITED: the transport keeps the byte for a recv with MSG_OOB."""
         del flags, data
+        if self.rx and self.rx[-1]:
+            self.rx.append(b"")  # the mark
         self.on_urgent()
         return Status.SUCCESS
 

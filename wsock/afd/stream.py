@@ -394,9 +394,9 @@ class StreamEndpoint(SendingEndpoint):
             raise errors.WSAENOTCONN("shutdown", self.state)
         if how != std.SHUT_WR and not self.attention & SHUT_RECEIVE:
             self.attention |= SHUT_RECEIVE
-            self.rx, self.rx_count = None, 0
             if not self.attention & RESET:
-                self.file.stop_receive()
+                self.file.stop_receive()  # before what is unread is forgotten: it may reset
+            self.rx, self.rx_count = None, 0
             while self.wake_receiver():
                 pass
             self.evaluate(FD_CLOSE)

@@ -10,7 +10,8 @@
 #         once when there is room; a send that succeeds neither arms nor clears it.
 # Rule 3: what was accepted is delivered, also after close. ``bytes`` is kept by reference; the
 #         caller hands in nothing else that it may change later (Socket copies).
-# Rule 4: urgent data never overtakes what waits (ruling B4).
+# Rule 4: urgent data never overtakes what waits: a kernel may not be given it before the rest that
+#         is kept for it here (ruling B4). An eager transport has all of it, in order.
 #
 # Sources: send page; WSAAsyncSelect page on FD_WRITE; KB on send buffering.
 """The send side of a stream endpoint."""
@@ -117,7 +118,8 @@ class SendingEndpoint(ReceivingEndpoint):
             raise errors.WSAEOPNOTSUPP("send", self.state, f"flags {flags:#x}")
         if not length:  # nothing needs no room
             return
-        if self.unsent > self.send_limit or (flags & _MSG_OOB and self.unsent):
+        overtakes = flags & _MSG_OOB and self.unsent and not self.host.device.provider.eager
+        if self.unsent > self.send_limit or overtakes:
             self.owe_room()
             self.asked_in_vain()
             raise errors.WSAEWOULDBLOCK("send", self.state)

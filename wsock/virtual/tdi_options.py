@@ -70,13 +70,17 @@ def _tos(settings: TcpSettings, value: int) -> None:
 
 
 def _remembered_above(settings: TcpSettings, value: int) -> None:
-    """SO_RCVBUF, SO_SNDBUF: AFD buffers by them; TCP's own window is the profile's."""
+    """SO_RCVBUF, SO_SNDBUF: AFD buffers by them; TCP's own window is the profile's.
+
+    SO_BROADCAST: every stack lets it be set, and it means nothing to a stream.
+    """
 
 
 _SETTERS: Final[dict[tuple[int, int], Callable[[TcpSettings, int], None]]] = {
     (std.IPPROTO_TCP, std.TCP_NODELAY): _no_delay,
     (std.SOL_SOCKET, std.SO_KEEPALIVE): _keep_alive,
     (std.SOL_SOCKET, std.SO_OOBINLINE): _inline,
+    (std.SOL_SOCKET, std.SO_BROADCAST): _remembered_above,
     (std.SOL_SOCKET, std.SO_RCVBUF): _remembered_above,
     (std.SOL_SOCKET, std.SO_SNDBUF): _remembered_above,
     (std.IPPROTO_TCP, _KEEPIDLE): _idle,

@@ -54,6 +54,9 @@ _NANOSECONDS: Final = 1_000_000_000
 #: A client that closed first waits so long for the peer's release, then it aborts (NOTES R8).
 RELEASE_PATIENCE_NS: Final = 120 * _NANOSECONDS
 
+#: A peer that floods with urgent bytes: only so many, the newest, are kept.
+MOST_URGENT: Final = 4096
+
 
 def packed(address: bytes, port: int) -> bytes:
     """Return address and port as tdi keeps them."""
@@ -79,8 +82,9 @@ class VirtualStream(FileOfHost):
     """One TCP socket of a virtual host. Also the client that its TCP connection calls."""
 
     __slots__ = (
-        "_patience", "address", "binding", "connection", "descriptor", "host",
-        "listener", "outstanding", "provider", "refusing", "settings", "tcp", "type", "urgent_byte",
+        "_deaf", "_last_send", "_patience", "address", "as_a_kernel", "binding", "connection",
+        "descriptor", "host", "listener", "outstanding", "provider", "refusing", "settings", "tcp",
+        "type", "urgent_bytes",
     )  # fmt: skip
 
     def __init__(self, provider: VirtualProvider, descriptor: int) -> None:
@@ -97,7 +101,15 @@ class VirtualStream(FileOfHost):
         #: A listener that takes no further connection.
         self.refusing = False
         self.outstanding: _Outstanding | None = None
-        self.urgent_byte = b""
+        #: urgent bytes that nobody has received, oldest first.
+        self.urgent_bytes = b""
+        #: Its user expects what POSIX says, not Winsock: a port with connections is in use, and
+        #: who receives no more throws away what comes.
+        self.as_a_kernel = False
+        #: Nobody receives any more: data that comes resets the connection.
+        self._deaf = False
+        #: length of the last TDI_SEND, 0 if something was queued behind it.
+        self._last_send = 0
         self._patience: Any = None
 
     # Addresses
@@ -105,7 +117,12 @@ class VirtualStream(FileOfHost):
     def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
         """Take a local address and port."""
         del implicit
-        binding = self.host.tcp.bind(*unpacked(local), reuse=reuse, exclusive=exclusive)
+        binding = self.host.tcp.bind(
+            *unpacked(local),
+            reuse=reuse,
+            exclusive=exclusive,
+            past_connections=not (self.as_a_kernel or exclusive),
+        )
         if isinstance(binding, LocalError):
             raise StatusError(status_from_errno(binding))
         self.binding = binding
@@ -215,20 +232,30 @@ class VirtualStream(FileOfHost):
             raise self.provider.not_now("no room")
         if number:
             raise OSError(number, "the connection has failed")
+        self._last_send = length
         return 0
 
     def queue(self, data: BytesLike) -> int:
         """Behind what is pending, as every send is."""
-        return self.transmit(data, 0)
+        self.transmit(data, 0)
+        self._last_send = 0
+        return 0
 
     def drop_rest(self) -> int:
-        """What TCP has taken it sends: a stream with a hole would be worse."""
-        return 0
+        """Take back what has not gone out of the last send, unless something is queued behind."""
+        length, self._last_send = self._last_send, 0
+        dropped = self.tcp.unsend(length) if self.tcp is not None else 0
+        if dropped and self.connection is not None:
+            self.connection.complete_send(length, Status.CANCELLED)
+        return dropped
 
     # Receiving
 
     def deliver(self, connection: Connection, data: memoryview, push: bool) -> int:
         """Bytes in order: fill the outstanding TDI_RECEIVE, or indicate them."""
+        if self._deaf:
+            self._refuse_data()
+            return len(data)
         del connection
         if self.outstanding is not None:
             return self._fill(self.outstanding, data, push=push)
@@ -271,16 +298,34 @@ class VirtualStream(FileOfHost):
             self.tcp.resume()
 
     def stop_receive(self) -> None:
-        """Nobody reads any more: TCP throws away what comes."""
-        if self.tcp is not None:
-            self.tcp.stop_receive()
+        """Receive no more: data that waits, or still comes, resets the connection.
+
+        That is Winsock's rule; where POSIX's are expected TCP throws away what comes.
+        """
+        tcp, connection = self.tcp, self.connection
+        if tcp is None or connection is None:
+            return
+        if self.as_a_kernel:
+            tcp.stop_receive()
+            return
+        self._deaf = True
+        self.urgent_bytes = b""
+        if self.available() or connection.client.fills()[0]:
+            self._refuse_data()
+
+    def _refuse_data(self) -> None:
+        tcp, connection = self.tcp, self.connection
+        if tcp is not None and not tcp.abort() and connection is not None:
+            self.outstanding = None
+            self._stop_patience()
+            connection.event_disconnect(DisconnectFlags.ABORT, Status.CONNECTION_ABORTED)
 
     def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
-        """The urgent byte with MSG_OOB; everything else was pushed."""
-        if flags & _MSG_OOB and self.urgent_byte and max_bytes > 0:
-            data = self.urgent_byte
+        """Urgent bytes with MSG_OOB; everything else was pushed."""
+        if flags & _MSG_OOB and self.urgent_bytes and max_bytes > 0:
+            data = self.urgent_bytes[:max_bytes]
             if not flags & _MSG_PEEK:
-                self.urgent_byte = b""
+                self.urgent_bytes = self.urgent_bytes[max_bytes:]
             return data
         raise self.provider.not_now("nothing waits in the transport")
 
@@ -298,8 +343,8 @@ class VirtualStream(FileOfHost):
         return waiting
 
     def at_mark(self) -> bool:
-        """The urgent byte is kept apart, so the position is never before it."""
-        return not self.urgent_byte
+        """Urgent bytes are kept apart: the position is behind them when they are read."""
+        return not self.urgent_bytes
 
     # Ends
 
@@ -398,9 +443,13 @@ class VirtualStream(FileOfHost):
         """Urgent data is announced; the byte itself follows."""
 
     def deliver_urgent(self, connection: Connection, data: bytes) -> None:
-        """The urgent byte, out of the stream."""
+        """The urgent byte, out of the stream: behind those that nobody has received yet."""
         del connection
-        self.urgent_byte = data[-1:]
+        if self._deaf:
+            self._refuse_data()
+            return
+        self.flush_receive()
+        self.urgent_bytes = (self.urgent_bytes + data)[-MOST_URGENT:]
         if self.connection is not None:
             self.connection.event_receive_expedited(ReceiveFlags.EXPEDITED, data)
 

@@ -82,6 +82,8 @@ class VirtualSocket(trio.socket.SocketType):
         super().__init__()
         self._sock = sock
         self._did_shutdown_SHUT_WR = False
+        if sock.type == std.SOCK_STREAM:
+            sock._endpoint.file.as_a_kernel = True
 
     def __repr__(self) -> str:
         return f"<trio.socket.socket on {self._sock.stack.name}: {self._sock!r}>"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 
 import pytest
-from tcp_wire import SECOND, A, B, Pair, Script, brief
+from tcp_wire import SECOND, A, B, Client, Pair, Script, brief
 
 from wsock.virtual.layers import ANY_ADDRESS, LocalError
 from wsock.virtual.profile import PROFILES
 from wsock.virtual.tcp import Connection, TcpSettings
+from wsock.virtual.tcp.listener import Listener
 from wsock.virtual.tcp.options import Options
 from wsock.virtual.tcp.port_table import Binding, PortTable
 from wsock.virtual.tcp.segment import ACK, SYN, Segment
@@ -274,14 +275,39 @@ def test_ports_only_own_addresses_can_be_bound() -> None:
 
 
 def test_ports_a_second_listener_at_one_place_is_in_use() -> None:
-    """Also when both bindings say SO_REUSEADDR."""
+    """One binding carries one listener, unless it is shared (SO_REUSEADDR)."""
     script = Script()
-    bindings = [script.host.tcp.bind(ANY_ADDRESS, 80, reuse=True) for _ in range(2)]
-    answers = [
-        script.host.tcp.listen(binding, 1) for binding in bindings if isinstance(binding, Binding)
-    ]
-    assert answers[1] is LocalError.EADDRINUSE
+    binding = script.host.tcp.bind(ANY_ADDRESS, 80)
+    assert isinstance(binding, Binding)
+    assert isinstance(script.host.tcp.listen(binding, 1), Listener)
+    assert script.host.tcp.listen(binding, 1) is LocalError.EADDRINUSE
     assert len(script.host.tcp.listeners()) == 1
+
+
+def test_ports_listeners_that_share_a_place_share_the_clients() -> None:
+    """Each client is for one of them, always the same one; one that closes leaves its place."""
+    pair = Pair(establish=False)
+    bindings = [pair.b.tcp.bind(ANY_ADDRESS, 90, reuse=True) for _ in range(2)]
+    first, second = [
+        pair.b.tcp.listen(binding, 40) for binding in bindings if isinstance(binding, Binding)
+    ]
+    assert isinstance(first, Listener)
+    assert isinstance(second, Listener)
+    for _ in range(40):
+        assert isinstance(pair.a.tcp.connect(Client(), B, 90), Connection)
+    pair.wire.run(1)
+    assert first.waiting + second.waiting == 40
+    assert min(first.waiting, second.waiting) > 5
+    first.close()
+    second.close()
+    assert pair.b.tcp.listeners() == [pair.listener]
+
+
+def test_ports_past_connections_that_nobody_holds() -> None:
+    """A face may let a binder past the connections of others, as Winsock does."""
+    ports = table({(A, 1000)})
+    assert ports.bind(A, 1000) is LocalError.EADDRINUSE
+    assert isinstance(ports.bind(A, 1000, past_connections=True), Binding)
 
 
 def test_ephemeral_ports_are_repeatable_and_differ_by_destination() -> None:

@@ -150,6 +150,48 @@ def test_after_shutdown() -> None:
     net.run(main)
 
 
+def test_after_shutdown_of_receiving_the_peer_may_go_on_sending() -> None:
+    """As on Linux: what comes is thrown away. Winsock would reset the connection."""
+    net, server, client = two_hosts()
+    heard = []
+
+    async def serve(peer: trio.SocketStream) -> None:
+        await peer.send_all(b"never read")
+        heard.append(await peer.receive_some())
+
+    async def main() -> None:
+        async with server.running(partial(trio.serve_tcp, serve, 80)):
+            await net.settle()
+            with client, stream() as sock:
+                await sock.connect((SERVER, 80))
+                sock.shutdown(std.SHUT_RD)
+                await net.settle()
+                await sock.send(b"still here")
+                await net.settle()
+        assert heard == [b"still here"]
+
+    net.run(main)
+
+
+def test_a_port_in_time_wait_needs_so_reuseaddr() -> None:
+    """As on Linux; under Winsock's rules every binder gets past it."""
+
+    async def main() -> None:
+        with stream() as listener, stream() as far:
+            await listener.bind(("127.0.0.1", 80))
+            listener.listen()
+            await far.connect(("127.0.0.1", 80))
+            near, _ = await listener.accept()
+            near.close()
+            assert await far.recv(1) == b""
+        with stream() as again:
+            await fails(errno.EADDRINUSE, again.bind, ("127.0.0.1", 80))
+            again.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
+            await again.bind(("127.0.0.1", 80))
+
+    on_a_host(main)
+
+
 @pytest.mark.parametrize("call", ["accept", "recv", "connect", "recvfrom"])
 def test_close_wakes_who_waits(call: str) -> None:
     """EBADF, which Trio's streams turn into ClosedResourceError; later calls get it, too."""

@@ -132,6 +132,22 @@ class Connection(Tcb):
         self.layer.mark_dirty(self)
         return 0
 
+    def unsend(self, count: int) -> int:
+        """Take back as much as never went out of the last ``count`` bytes that were queued.
+
+        Returns:
+          how many bytes were taken back.
+        """
+        buffer = self.send_buffer
+        sent = buffer.start if self.state in OPENING else self.sent_position
+        offset = max(sent, buffer.end - count)
+        if self.fin_wanted or offset >= buffer.end:
+            return 0
+        dropped = buffer.cut(offset)
+        if self.snd_up is not None:
+            self.snd_up = None if not len(buffer) else (self.snd_up - dropped) & MASK
+        return dropped
+
     def _send_problem(self) -> int:
         """Return why nothing may be sent, or 0."""
         if self.error:

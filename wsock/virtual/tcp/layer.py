@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from wsock.virtual.layers import ANY_ADDRESS, PROTOCOL_TCP, LocalError
 from wsock.virtual.scheduler import Owner
@@ -65,7 +66,7 @@ class TcpLayer:
         self.owner = Owner(f"{ip.name} tcp")
         self._connections: dict[tuple[bytes, int, bytes, int], Connection] = {}
         self._at_port: dict[int, int] = {}  # how many connections have this local port
-        self._listeners: dict[tuple[bytes, int], Listener] = {}
+        self._listeners: dict[tuple[bytes, int], list[Listener]] = {}
         self._sequences = InitialSequence(ip.random("tcp iss"))
         self.ports = PortTable(
             self.profile.ephemeral_ports, ip.random("tcp ports"), self._any_connection_at
@@ -76,9 +77,17 @@ class TcpLayer:
     # OPEN
 
     def bind(
-        self, address: bytes, port: int, *, reuse: bool = False, exclusive: bool = False
+        self,
+        address: bytes,
+        port: int,
+        *,
+        reuse: bool = False,
+        exclusive: bool = False,
+        past_connections: bool = False,
     ) -> Binding | LocalError:
         """Take a local address (ANY_ADDRESS: all) and port (0: one is chosen).
+
+        Args are those of ``PortTable.bind``.
 
         Returns:
           the binding, to be given to ``connect`` or ``listen`` and at the end to
@@ -88,7 +97,9 @@ class TcpLayer:
             self._ip.is_local(address) and self._ip.is_unicast(address)
         ):
             return LocalError.EADDRNOTAVAIL
-        return self.ports.bind(address, port, reuse=reuse, exclusive=exclusive)
+        return self.ports.bind(
+            address, port, reuse=reuse, exclusive=exclusive, past_connections=past_connections
+        )
 
     def connect(
         self,
@@ -159,19 +170,24 @@ class TcpLayer:
           settings: what accepted connections start with.
 
         Returns:
-          the listener, or EADDRINUSE when there is one.
+          the listener, or EADDRINUSE when there is one, unless both bindings are shared
+          (SO_REUSEADDR): then each client is for one of them.
         """
         where = (binding.address, binding.port)
-        if where in self._listeners:
+        sharers = self._listeners.get(where, [])
+        if sharers and not binding.reuse:
             return LocalError.EADDRINUSE
         settings = settings or TcpSettings(self.profile)
         listener = Listener(self, *where, settings, backlog, on_connect, on_ready)
-        self._listeners[where] = listener
+        self._listeners[where] = [*sharers, listener]
         return listener
 
     def stop_listening(self, listener: Listener) -> None:
         """Forget a listener. ``Listener.close`` is the call for users."""
-        self._listeners.pop((listener.address, listener.port), None)
+        where = (listener.address, listener.port)
+        others = [other for other in self._listeners.pop(where, ()) if other is not listener]
+        if others:
+            self._listeners[where] = others
 
     def make(
         self,
@@ -235,7 +251,7 @@ class TcpLayer:
 
     def listeners(self) -> list[Listener]:
         """Return every listener, by address and port."""
-        return [self._listeners[where] for where in sorted(self._listeners)]
+        return [each for where in sorted(self._listeners) for each in self._listeners[where]]
 
     def _any_connection_at(self, address: bytes, port: int) -> bool:
         """Whether a connection has this local address (or any) and port."""
@@ -266,17 +282,27 @@ class TcpLayer:
         if not (self._ip.is_unicast(segment.destination) and self._ip.is_unicast(segment.source)):
             self.counters.count("tcp not unicast")
             return
-        listener = self.listener_for(segment.destination, segment.destination_port)
+        listener = self.listener_for(segment)
         if listener is None:
             self.counters.count("tcp no connection")
             self.reset_for(segment)
             return
         passive.segment_in_listen(self, listener, segment, connection)
 
-    def listener_for(self, address: bytes, port: int) -> Listener | None:
-        """Return who listens at a local address and port: the exact address first (MUST-42)."""
-        listeners = self._listeners
-        return listeners.get((address, port)) or listeners.get((ANY_ADDRESS, port))
+    def listener_for(self, segment: Segment) -> Listener | None:
+        """Return who listens where a segment goes: the exact address first (MUST-42).
+
+        Among listeners that share a place the client's address and port decide, as Linux does it:
+        what a client sends again goes to the same one.
+        """
+        port = segment.destination_port
+        found = self._listeners.get((segment.destination, port))
+        found = found or self._listeners.get((ANY_ADDRESS, port))
+        if not found:
+            return None
+        if len(found) == 1:
+            return found[0]
+        return found[crc32(segment.source + segment.source_port.to_bytes(2, "big")) % len(found)]
 
     def icmp_error(
         self, icmp_type: int, code: int, quoted_header: memoryview, quoted: memoryview, extra: int

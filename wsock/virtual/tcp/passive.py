@@ -36,7 +36,7 @@ def reopens(layer: TcpLayer, connection: Connection, segment: Segment) -> bool:
     """Whether a SYN may end TIME-WAIT: it is newer than all that was received (RFC 6191)."""
     if segment.flags & (SYN | ACK | RST) != SYN:
         return False
-    if layer.listener_for(segment.destination, segment.destination_port) is None:
+    if layer.listener_for(segment) is None:
         return False
     stamp = segment.options.timestamp
     if connection.timestamps_on and stamp is not None and stamp[0] != connection.ts_recent:

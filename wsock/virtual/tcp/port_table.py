@@ -8,8 +8,9 @@
 #         may share a port, the specific one is asked first; two equal ones may only if both said
 #         SO_REUSEADDR. (RFC 9293 MUST-41, 42; the table of SO_EXCLUSIVEADDRUSE in Winsock.)
 # Rule 2: a connection whose binding is gone still holds its port until it is forgotten, in
-#         TIME-WAIT most of all: nobody gets it who did not say SO_REUSEADDR. What would happen
-#         otherwise: the peer's repeated FIN would end somebody else's connection.
+#         TIME-WAIT most of all: nobody gets it who did not say SO_REUSEADDR, or whose face lets
+#         every binder past it, as Winsock does. What would happen otherwise: the peer's repeated
+#         FIN would end somebody else's connection. The pair of addresses stays taken in any case.
 
 """Local addresses and ports in use."""
 
@@ -65,9 +66,20 @@ class PortTable:
         self._lingers = lingers
 
     def bind(
-        self, address: bytes, port: int, *, reuse: bool = False, exclusive: bool = False
+        self,
+        address: bytes,
+        port: int,
+        *,
+        reuse: bool = False,
+        exclusive: bool = False,
+        past_connections: bool = False,
     ) -> Binding | LocalError:
         """Take a local address and port; port 0 has one chosen.
+
+        Args:
+          address, port: where.
+          reuse, exclusive: SO_REUSEADDR, SO_EXCLUSIVEADDRUSE.
+          past_connections: connections that nobody's binding holds do not count.
 
         Returns:
           the binding, or EADDRINUSE, EACCES (held exclusively, or not shared by its holder), or
@@ -82,6 +94,9 @@ class PortTable:
             problem = self._conflict(address, port, reuse=reuse, exclusive=exclusive)
             if problem is not None:
                 return problem
+            free = reuse or past_connections or port in self._bindings
+            if not free and self._lingers(address, port):
+                return LocalError.EADDRINUSE
         binding = Binding(address, port, reuse=reuse, exclusive=exclusive)
         self._bindings.setdefault(port, []).append(binding)
         return binding
@@ -98,8 +113,6 @@ class PortTable:
                 return LocalError.EADDRINUSE
             if same and not (reuse and held.reuse):
                 return LocalError.EACCES if reuse else LocalError.EADDRINUSE
-        if not reuse and port not in self._bindings and self._lingers(address, port):
-            return LocalError.EADDRINUSE
         return None
 
     def is_free(self, address: bytes, port: int) -> bool:

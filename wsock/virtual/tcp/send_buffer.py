@@ -111,6 +111,22 @@ class SendBuffer:
         del self._completions[:done]
         return completed
 
+    def cut(self, offset: int) -> int:
+        """Drop what lies from ``offset`` on, with its callbacks; return how many bytes that was.
+
+        The caller sees to it that none of them was sent.
+        """
+        dropped = self.end - offset
+        while self._offsets and self._offsets[-1] >= offset:
+            self._offsets.pop()
+            self._chunks.pop()
+        if self._chunks:
+            self._chunks[-1] = self._chunks[-1][: offset - self._offsets[-1]]
+        self._pushes = [end for end in self._pushes if end <= offset]
+        self._completions = [item for item in self._completions if item[0] <= offset]
+        self.end = offset
+        return dropped
+
     def clear(self) -> None:
         """Drop everything, callbacks included: the connection is gone."""
         self._chunks.clear()
