@@ -32,14 +32,15 @@ def WSAAsyncSelect(s: int, hWnd: int | None, wMsg: int, lEvent: int) -> int:
 
     Each event that happens is posted to the window as wMsg, with the socket as wParam and
     WSAGETSELECTEVENT and WSAGETSELECTERROR in lParam. Replaces any earlier selection; lEvent 0
-    cancels. The socket becomes nonblocking. FD_CLOSE comes once everything before it is read.
+    cancels, whatever window is named. The socket becomes nonblocking. FD_CLOSE comes once
+    everything before it is read.
 
     Returns:
-      0; SOCKET_ERROR with WSAEINVAL (no such window), WSAENOTSOCK.
+      0; SOCKET_ERROR with WSAEINVAL (no such window to post to), WSAENOTSOCK.
     """
     sock = socket_of(s)
     window = current().process.windows.get(hWnd or 0)
-    if window is None and (lEvent or hWnd):
+    if window is None and lEvent:
         raise errors.WSAEINVAL("WSAAsyncSelect", sock.state, f"{hWnd!r} is no window")
     _reactor.turn()
     sock.async_select(window, wMsg, lEvent)
