@@ -137,3 +137,34 @@ def test_a_peek_message_loop_sees_socket_messages() -> None:
                 w.recv(far, bytearray(8), 8, 0)
                 w.closesocket(near)
     assert seen == [w.FD_READ, w.FD_CLOSE]
+
+
+async def test_get_message_looks_before_it_sleeps() -> None:
+    """What has arrived when GetMessage is called comes at once, with no pass of the scheduler."""
+
+    def main() -> None:
+        w.WSAStartup(w.MAKEWORD(2, 2), w.WSADATA())
+        near, far = pair()
+        hwnd = w.CreateWindow("STATIC", "", 0, 0, 0, 0, 0, w.HWND_MESSAGE, None, None, None)
+        assert hwnd
+        w.WSAAsyncSelect(near, hwnd, w.WM_USER, w.FD_READ)
+        w.Sleep(0)
+        assert w.send(far, b"x", 1, 0) == 1
+        passes_before = passes
+        message = w.MSG()
+        assert w.GetMessage(message, None, 0, 0) == w.TRUE
+        assert w.WSAGETSELECTEVENT(message.lParam) == w.FD_READ
+        assert passes == passes_before
+
+    passes = 0
+
+    async def other() -> None:
+        nonlocal passes
+        while True:
+            await trio.lowlevel.checkpoint()
+            passes += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        await w.start(main)
+        nursery.cancel_scope.cancel()
