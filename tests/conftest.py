@@ -10,7 +10,7 @@ import pytest
 import trio
 
 import wsock
-from tests.on_the_machine import ON_THE_MACHINE
+from tests.on_the_machine import FOLDERS, ON_THE_MACHINE
 from tests.providers import PROVIDERS, Pair, Provider, Virtual, World
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _needs_the_machine(item: pytest.Item) -> bool:
     if not isinstance(provider, Virtual):
         return False
     file = item.path.relative_to(Path(__file__).parent).as_posix()
-    if not file.startswith(("notification/", "socket/")):
+    if not file.startswith(FOLDERS):
         return True
     return item.originalname in ON_THE_MACHINE.get(file, ())  # type: ignore[attr-defined]
 

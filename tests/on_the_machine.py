@@ -1,7 +1,7 @@
 # Which behaviour tests run on the machine's sockets alone, and why.
 #
-# Every other test of the folders notification and socket that takes a provider runs on a virtual
-# host, too, and must find the same results and error codes there.
+# Every other test of the folders below that takes a provider runs on a virtual host, too, and must
+# find the same results and error codes there.
 #
 # Rule: a test is left out for what a virtual host does not have, never for what it does otherwise.
 """Tests that need the machine's sockets."""
@@ -11,9 +11,18 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
+#: Their tests run on virtual hosts, but for those below. (tests/event knows no sockets.)
+FOLDERS: Final = ("async_socket/", "notification/", "socket/", "streams/", "tls/")
+
 #: Reason: file: tests.
 _REASONS: Final[dict[str, dict[str, set[str]]]] = {
     "A virtual host has no descriptors: none can be adopted, given away or looked at below.": {
+        "async_socket/test_async_socket.py": {
+            "test_attach_and_detach",
+            "test_events_may_be_chosen",
+            "test_running_out_of_descriptors_is_survived",
+            "test_send_all_queues_behind_what_waits",
+        },
         "notification/test_fd_write.py": {
             "test_success_of_send_all_nowait_never_arms",
         },
@@ -33,6 +42,7 @@ _REASONS: Final[dict[str, dict[str, set[str]]]] = {
         },
     },
     "A virtual host speaks IPv4 alone.": {
+        "async_socket/test_async_socket.py": {"test_datagrams"},
         "socket/test_datagrams.py": {"test_ipv6"},
         "socket/test_families_and_adopting.py": {
             "test_ipv6",

@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import wsock
+from tests.providers import Epoll, Provider, Virtual
 from wsock import FD_READ, FD_WRITE, AsyncSocket
 
 if TYPE_CHECKING:
@@ -46,6 +47,19 @@ class Recorder(AsyncSocket):
     def on_close(self, error: int) -> None:
         self.log.append(("close", error))
         self.close()
+
+
+@pytest.fixture(autouse=True, params=[Epoll(), Virtual()], ids=lambda provider: provider.name)
+def provider(request: pytest.FixtureRequest) -> Provider:
+    """The machine's sockets, and those of a virtual host, are current in turn."""
+    return request.param.ready(request)
+
+
+async def connected(server: AsyncSocket) -> wsock.Socket:
+    """A client of ``server``."""
+    client = wsock.socket()
+    await client.connect(server.socket.getsockname())
+    return client
 
 
 @pytest.fixture
@@ -121,9 +135,9 @@ async def test_a_refused_connect_is_told(window: wsock.Window) -> None:
 async def test_a_reset_is_told(window: wsock.Window) -> None:
     """on_close with WSAECONNRESET."""
     server = listening(window)
-    with std.create_connection(server.socket.getsockname()) as client:
+    with await connected(server) as client:
         await run_until(window, lambda: len(server.log) == 2)
-        client.setsockopt(std.SOL_SOCKET, std.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.setsockopt(std.SOL_SOCKET, std.SO_LINGER, (1, 0))
     await run_until(window, lambda: len(server.log) == 3)
     assert server.log[-1] == ("close", 10054)
     server.close()
@@ -164,7 +178,7 @@ async def test_accept_makes_accepted_class(window: wsock.Window) -> None:
             self.accepted = self.accept()
 
     server = listening(window, Server)
-    with std.create_connection(server.socket.getsockname()):
+    with await connected(server):
         await run_until(window, lambda: server.accepted)
         assert type(server.accepted) is Client
         assert server.accepted.socket.handler is server.accepted
@@ -175,16 +189,16 @@ async def test_accept_makes_accepted_class(window: wsock.Window) -> None:
 async def test_late_notifications_are_no_errors(window: wsock.Window) -> None:
     """Everything was read before the method came: receive has nothing, and nobody minds."""
     server = listening(window)
-    with std.create_connection(server.socket.getsockname()) as client:
+    with await connected(server) as client:
         await run_until(window, lambda: server.accepted)
-        client.sendall(b"abc")
+        client.send_nowait(b"abc")
         (accepted,) = server.accepted
         await until(lambda: any(message.event == FD_READ for message in queued(window)))
         assert accepted.receive() == b"abc"
         await drain(window)
         assert ("receive", 0, b"abc") not in server.log
         assert not accepted.socket.closed
-        client.sendall(b"def")
+        client.send_nowait(b"def")
         await run_until(window, lambda: ("receive", 0, b"def") in server.log)
         accepted.close()
     server.close()
@@ -203,9 +217,9 @@ async def test_closed_means_no_more_calls(window: wsock.Window) -> None:
     """Messages that wait in the queue are dropped, whichever way the socket was closed."""
     server = listening(window)
     for through_object in (True, False):
-        with std.create_connection(server.socket.getsockname()) as client:
+        with await connected(server) as client:
             await run_until(window, lambda: server.accepted)
-            client.sendall(b"abc")
+            client.send_nowait(b"abc")
             accepted = server.accepted.pop()
             await until(lambda: any(message.event == FD_READ for message in queued(window)))
             if through_object:
@@ -263,7 +277,7 @@ async def test_an_async_method_is_refused(window: wsock.Window) -> None:
 
     server = listening(window, Wrong)
     refused = pytest.raises(TypeError, match="plain function")
-    with std.create_connection(server.socket.getsockname()), refused:
+    with await connected(server), refused:
         await window.run()
     server.close()
 

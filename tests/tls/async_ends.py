@@ -50,7 +50,8 @@ class Far:
         self.tls = TLSFilter(context, server_hostname="localhost")
 
     async def flush(self) -> None:
-        await self.sock.send_all(self.tls.outgoing())
+        if data := self.tls.outgoing():
+            await self.sock.send_all(data)
 
     async def pull(self) -> bytes:
         """Receive once; b"" at the end of the stream."""
