@@ -239,7 +239,7 @@ async def test_a_peer_that_makes_us_talk_and_does_not_listen(
     async with served(window):
         with suppress(wsock.WSAEWOULDBLOCK):
             while True:
-                pair.far.send_nowait(b"x" * 1000)
+                pair.far.send_nowait(b"x" * 8000)
                 await pair.settle()
                 await trio.lowlevel.checkpoint()
         assert 0 < pair.near.unsent <= CHATTER_BYTES + 20_000

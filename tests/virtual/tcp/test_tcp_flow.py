@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 
+import pytest
 from tcp_wire import MS, SECOND, Pair, Script, brief, data
 
 from wsock.virtual.tcp.options import Options
 from wsock.virtual.tcp.segment import ACK, FIN, RST, URG
+from wsock.virtual.tcp.seq import distance
 
 MSS = Options(mss=1000)
 
@@ -125,6 +127,26 @@ def test_28_a_probe_that_crosses_the_opening_window_loses_nothing() -> None:
     pair.far.resume()
     pair.wire.run(100)
     assert pair.server.data == text
+
+
+@pytest.mark.parametrize("end", ["data", "abort"])
+def test_28_an_ack_or_a_reset_after_a_probe_is_acceptable(end: str) -> None:
+    """The probe went past the closed window; what follows stands at its edge, or it is dropped."""
+    pair = Pair()
+    pair.server.room = 0
+    pair.near.send(data(70_000))
+    pair.wire.run(5)
+    assert distance(pair.far.rcv_nxt, pair.near.snd_nxt) == 1
+    if end == "abort":
+        pair.near.abort()
+        pair.wire.run(0.1)
+        assert pair.server.events[-1] == ("reset", errno.ECONNRESET)
+        return
+    pair.far.send(b"the other way")
+    pair.wire.run(0.5)
+    assert pair.client.data == b"the other way"
+    assert pair.server.acknowledged == len(b"the other way")
+    assert len(pair.far.send_buffer) == 0
 
 
 def test_28_window_shrinks_with_unread_data_and_an_update_follows_reading() -> None:

@@ -71,5 +71,5 @@ def start_fin_wait_2_limit(connection: Connection) -> None:
 
 def owe_reset(connection: Connection) -> None:
     """Have the next flush send <SEQ=SND.NXT><CTL=RST> (RFC 9293 section 3.10.5)."""
-    connection.reset_owed = (connection.snd_nxt, connection.rcv_nxt)
+    connection.reset_owed = (connection.acceptable_seq, connection.rcv_nxt)
     connection.layer.mark_dirty(connection)

@@ -66,7 +66,7 @@ def flush(tcb: Connection) -> None:
 
 def send_ack(tcb: Tcb) -> None:
     """Send <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> now."""
-    _emit(tcb, tcb.snd_nxt, ACK, b"", _options(tcb))
+    _emit(tcb, tcb.acceptable_seq, ACK, b"", _options(tcb))
 
 
 def send_keep_alive(tcb: Tcb) -> None:

@@ -24,7 +24,7 @@ from wsock.virtual.tcp.receive_buffer import Reassembly, ReceiveQueue
 from wsock.virtual.tcp.round_trip import RoundTrip
 from wsock.virtual.tcp.scoreboard import Scoreboard
 from wsock.virtual.tcp.send_buffer import SendBuffer
-from wsock.virtual.tcp.seq import MASK
+from wsock.virtual.tcp.seq import MASK, distance
 from wsock.virtual.tcp.states import TRANSITIONS, Event, State, StateChange
 
 if TYPE_CHECKING:
@@ -219,6 +219,17 @@ class Tcb:
     def flight(self) -> int:
         """FlightSize: sequence numbers sent and not acknowledged."""
         return (self.snd_nxt - self.snd_una) & MASK
+
+    @property
+    def acceptable_seq(self) -> int:
+        """SND.NXT, or the right edge of the peer's window where a probe has gone past it.
+
+        A peer drops an empty segment from beyond its window, and with it the ACK that it carries.
+        """
+        edge = (self.snd_una + self.snd_wnd) & MASK
+        if self.state not in OPENING and distance(edge, self.snd_nxt) > 0:
+            return edge
+        return self.snd_nxt
 
     @property
     def sent_position(self) -> int:
