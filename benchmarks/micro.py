@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import socket as std
+import sys
 import time
 from ctypes import c_ulong
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -224,8 +225,10 @@ def climb(bench: Callable[[Rung], object]) -> None:
 
 def main() -> None:
     """Measure with pyperf, print."""
-    import pyperf
-
+    try:
+        import pyperf
+    except ImportError:
+        sys.exit("pyperf is not installed here; `make bench` puts it into .venv-bench")
     runner = pyperf.Runner(processes=PROCESSES, program_args=("-m", "benchmarks.micro"))
     rows = []
 

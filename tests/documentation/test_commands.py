@@ -118,6 +118,10 @@ def test_a_command_that_ends_by_itself(command: str, folder: Path) -> None:
         (name, extra) = re.fullmatch(r'pip install "?(\w+)(?:\[(\w+)\])?"?', command).groups()
         assert name == project["name"]
         assert extra is None or extra in project["optional-dependencies"]
+    elif command.startswith("python -m benchmarks"):  # minutes, and other packages
+        program, *options = shlex.split(command)[2:]
+        shown = run(f"python -m {program} --help", folder)
+        assert all(one in shown for one in options if one.startswith("--"))
     else:
         assert run(command, folder)
 
