@@ -139,13 +139,16 @@ def shown_reply(line: str, reply: str) -> str:
     return f"OK {token[:6]}..." if token else reply
 
 
-async def run_script(client: LoginClient, steps: Iterable[Step], out: TextIO) -> bool:
+async def run_script(
+    client: LoginClient, steps: Iterable[Step], out: TextIO, pause: float = 0.0
+) -> bool:
     """Run the steps. False as soon as a reply is not the expected one; ERR may be left out."""
     token = ""
     for step in steps:
         if step.line.startswith("#"):
             print(step.line, file=out, flush=True)
             continue
+        await trio.sleep(pause)
         line = step.line.replace("$TOKEN", token)
         print(f"> {shown(line)}", file=out, flush=True)
         reply = await client.ask(line)
@@ -217,7 +220,9 @@ async def talk(options: argparse.Namespace, out: TextIO) -> bool:
         steps = list(read_script((await trio.Path(options.script).read_text("utf-8")).splitlines()))
     async with connected(options) as connection:
         client = LoginClient(connection)
-        return await (prompt(client, out) if steps is None else run_script(client, steps, out))
+        if steps is None:
+            return await prompt(client, out)
+        return await run_script(client, steps, out, options.pause)
 
 
 @asynccontextmanager
@@ -254,6 +259,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="(%(default)s)")
     parser.add_argument("--script", help="file of commands; -: standard input")
+    parser.add_argument(
+        "--pause", type=float, default=0.0, help="seconds before each command of a script"
+    )
     parser.add_argument("--tls", action="store_true", help="encrypt, and verify the server")
     parser.add_argument("--ca", help="PEM file of authorities to trust; else the system's")
     parser.add_argument("--server-name", help="whose certificate it has to be; else --host")

@@ -50,6 +50,9 @@ WHOAMI $TOKEN
 expect TOKEN
 QUIT
 """
+#: Between two commands, so that the trace of one stands before the next.
+PAUSE_S: Final = 0.1
+
 COLOURS: Final = {"server": "\x1b[33m", "client": "\x1b[36m", "demo": "\x1b[1m", "tdi": "\x1b[2m"}
 END: Final = "\x1b[0m"
 
@@ -117,7 +120,10 @@ async def start_server(folder: str) -> trio.Process:
 async def run_client(port: int, screen: Screen) -> int:
     """The scripted client against that port. Returns its exit code."""
     client = await trio.lowlevel.open_process(
-        [sys.executable, "-m", f"{PACKAGE}.client", "--port", str(port), "--script", "-"],
+        [
+            *(sys.executable, "-m", f"{PACKAGE}.client", "--port", str(port), "--script", "-"),
+            *("--pause", str(PAUSE_S)),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
