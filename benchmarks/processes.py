@@ -1,17 +1,18 @@
 # Several cores: how much more two workers serve than one, in one run, one after the other.
 #
-#   python -m benchmarks.processes [--workers 2] [--work 500] [--rounds 5]
+#   python -m benchmarks.processes [--workers 2] [--work 5000] [--rounds 5]
 #
-# Each message costs the server some work for the processor (key stretching, the interpreter's lock
-# released or not, as a real server's), so that the load generator leaves room: with no work it
-# takes a core itself, and two cores show nothing. Beside each throughput stands how busy the
-# generator was. Both servers are wsock.serve_processes, with one worker and with several.
+# Each message costs the server some work of the interpreter, so that the load generator leaves
+# room: with no work it takes a core itself, and two cores show nothing. Beside each throughput
+# stands how busy the generator was. Both servers are wsock.serve_processes, with one worker and
+# with several. What the machine has to give is measured in the same rounds: the same work in as
+# many bare processes without a network. Two processors of a shared machine are often less than two.
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -34,8 +35,36 @@ CONNECTIONS = 50
 READ_BYTES = 65536
 
 
+def work(amount: int) -> None:
+    """What a message costs beside the network."""
+    sum(range(amount))
+
+
+def busy(amount: int, seconds: float, done: multiprocessing.Queue[int]) -> None:
+    """Do the work again and again; tell how often it was done."""
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        work(amount)
+        count += 1
+    done.put(count)
+
+
+def bare(processes: int, amount: int, seconds: float) -> float:
+    """How often a second so many processes do the work, with nothing else to do."""
+    done: multiprocessing.Queue[int] = multiprocessing.Queue()
+    running = [
+        multiprocessing.Process(target=busy, args=(amount, seconds, done)) for _ in range(processes)
+    ]
+    for process in running:
+        process.start()
+    total = sum(done.get() for _ in running)
+    for process in running:
+        process.join()
+    return total / seconds
+
+
 async def serve(worker: wsock.Worker, rounds: int) -> None:
-    """Echo in the message model; each message is hashed ``rounds`` times first."""
+    """Echo in the message model, with that much work before each echo."""
 
     def procedure(message: wsock.Message) -> None:
         sock = message.socket
@@ -45,7 +74,7 @@ async def serve(worker: wsock.Worker, rounds: int) -> None:
         elif message.event == FD_READ:
             data = sock.recv_nowait(READ_BYTES)
             if rounds:
-                hashlib.pbkdf2_hmac("sha256", data, b"salt", rounds)
+                work(rounds)
             sock.send_all_nowait(data)
         else:
             sock.close()
@@ -60,6 +89,7 @@ async def supervise(workers: int, rounds: int) -> None:
     async with trio.open_nursery() as nursery:
         start = partial(wsock.serve_processes, serve, ("127.0.0.1", 0), args=(rounds,))
         server = await nursery.start(partial(start, workers=workers))
+        await server.wait_ready()  # else the first one takes every connection
         print(server.addresses[0][1], flush=True)
 
 
@@ -96,7 +126,9 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.processes")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--work", type=int, default=500, help="hash rounds a message; 0: none")
+    parser.add_argument(
+        "--work", type=int, default=5000, help="numbers to add for a message; 0: none"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
@@ -110,21 +142,39 @@ def main() -> None:
         trio.run(supervise, options.serve, options.work)
         return
     counts = (1, options.workers)
-    found: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
-    began = time.monotonic()
+    served: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    possible: dict[int, list[float]] = {count: [] for count in counts}
     for number in range(options.rounds):
         for count in counts if number % 2 else counts[::-1]:
-            found[count].append(measure(count, options.work, options.seconds))
+            served[count].append(measure(count, options.work, options.seconds))
+            if options.work:
+                possible[count].append(bare(count, options.work, options.seconds))
     rows = []
     for count in counts:
-        rates = [rate for rate, _ in found[count]]
-        busy = Figure.of([part for _, part in found[count]])
-        ratio = Figure.of([rate / one for rate, (one, _) in zip(rates, found[1], strict=True)])
-        rows.append([str(count), shown(Figure.of(rates), 0), shown(busy), shown(ratio)])
-    print(
-        f"{options.rounds} rounds in {time.monotonic() - began:.0f} s, {options.work} hash rounds"
-    )
-    print(markdown(["workers", "messages a second", "load busy", "beside one worker"], rows))
+        rates = [rate for rate, _ in served[count]]
+        rows.append(
+            [
+                str(count),
+                shown(Figure.of(rates), 0),
+                shown(Figure.of([part for _, part in served[count]])),
+                shown(ratio(rates, [rate for rate, _ in served[1]])),
+                shown(ratio(possible[count], possible[1])),
+            ]
+        )
+    print(f"{options.rounds} rounds of {options.seconds} s, {options.work} numbers a message")
+    header = [
+        "workers",
+        "messages a second",
+        "load busy",
+        "beside one",
+        "bare processes beside one",
+    ]
+    print(markdown(header, rows))
+
+
+def ratio(above: list[float], below: list[float]) -> Figure | None:
+    """The median, over the rounds, of one beside the other."""
+    return Figure.of([top / bottom for top, bottom in zip(above, below, strict=True)])
 
 
 if __name__ == "__main__":

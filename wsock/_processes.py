@@ -101,6 +101,16 @@ class ProcessServer:
         """How many workers ended without having been asked to."""
         return sum(place.restarts for place in self._places)
 
+    async def wait_ready(self) -> None:
+        """Wait until every worker that has a place now can serve, or has ended. A checkpoint.
+
+        Who comes earlier is served by the workers that are there already.
+        """
+        await trio.lowlevel.checkpoint()
+        for place in self._places:
+            if place.process is not None:
+                await place.process.ready.wait()
+
     def reload(self) -> None:
         """Replace each worker by a fresh one, one after the other: what SIGHUP does.
 
