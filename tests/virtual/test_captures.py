@@ -1,4 +1,4 @@
-"""Captures: packets, filters, ladders, explanations, files (sheet 8)."""
+"""Captures: packets, filters, ladders, explanations, files."""
 
 from __future__ import annotations
 

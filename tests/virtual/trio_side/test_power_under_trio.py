@@ -1,4 +1,4 @@
-"""Hosts that pause, crash and restart under Trio programs (sheet 7)."""
+"""Hosts that pause, crash and restart under Trio programs."""
 
 from __future__ import annotations
 
