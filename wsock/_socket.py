@@ -573,14 +573,15 @@ class Socket(SocketControl):
     async def aclose(self) -> None:
         """Close; with SO_LINGER and seconds wait so long for the bytes that are unsent.
 
-        Always closes, also when cancelled (then what is unsent is reset away). A checkpoint.
+        For the peer's end it does not wait. Always closes, also when cancelled (then what is unsent
+        is reset away). A checkpoint.
         """
         endpoint = self._endpoint
         seconds = endpoint.linger
         self.close()
-        if seconds and endpoint.state == "CLOSING":
+        if seconds and endpoint.type == _STREAM and endpoint.is_flushing():
             try:
-                while endpoint.state == "CLOSING":
+                while endpoint.is_flushing():
                     waiter = Waiter(endpoint)
                     endpoint.wait_send(waiter)
                     await suspend(waiter.trap())

@@ -407,6 +407,25 @@ async def test_aclose_waits_for_the_rest(pair: Pair) -> None:
     assert pair.near.state == "CLOSED"
 
 
+@pytest.mark.parametrize("who", ["near", "far"])
+@pytest.mark.parametrize("shutdown_first", [False, True])
+async def test_aclose_does_not_wait_for_the_peers_end(
+    pair: Pair, who: str, shutdown_first: bool
+) -> None:
+    """It ends when the rest and the end are out, though the peer goes on for hours."""
+    closer, peer = (pair.near, pair.far) if who == "near" else (pair.far, pair.near)
+    closer.setsockopt(std.SOL_SOCKET, std.SO_LINGER, (1, 20))
+    closer.send_nowait(bytes(20_000_000))
+    if shutdown_first:
+        closer.shutdown(wsock.SD_SEND)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drain, peer, 20_000_000)
+        with trio.fail_after(15):
+            await closer.aclose()
+    assert await peer.recv(1) == b""
+    assert peer.state == "CONNECTED"
+
+
 async def test_cancelled_aclose_resets(pair: Pair) -> None:
     """aclose closes also when cancelled; then what is unsent is reset away."""
     pair.near.setsockopt(std.SOL_SOCKET, std.SO_LINGER, (1, 20))

@@ -487,6 +487,12 @@ class StreamEndpoint(SendingEndpoint):
         if status != Status.SUCCESS:
             self.attention |= RESET
         self._give_back_when_due()
+        while self.state == CLOSING and self.wake_sender():  # who waits in aclose for all to be out
+            pass
+
+    def is_flushing(self) -> bool:
+        """Whether it is closed, and what it had accepted is not out yet, or its end is not."""
+        return bool(self.state == CLOSING and self.attention & DISCONNECTING)
 
     def on_disconnect_event(self, flags: int, reason: Status) -> None:
         """TDI_EVENT_DISCONNECT: the peer released, or the connection is aborted for ``reason``."""

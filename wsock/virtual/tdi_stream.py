@@ -370,9 +370,21 @@ class VirtualStream(FileOfHost):
             self._start_patience(timeout)
 
     def _start_patience(self, timeout: float | None) -> None:
-        limit = RELEASE_PATIENCE_NS if timeout is None else round(timeout * _NANOSECONDS)
-        scheduler = self.host.scheduler
-        self._patience = self.provider.call_at(scheduler.now + limit, self._out_of_patience)
+        """Bound what is left: the sending by SO_LINGER's seconds, the peer's release by ours."""
+        end = self.host.scheduler.now + RELEASE_PATIENCE_NS
+        if timeout is None:
+            self._patience = self.provider.call_at(end, self._out_of_patience)
+            return
+        lingered = self.host.scheduler.now + round(timeout * _NANOSECONDS)
+        self._patience = self.provider.call_at(lingered, lambda: self._lingered_until(end))
+
+    def _lingered_until(self, end: int) -> None:
+        """SO_LINGER's seconds are over; what the peer has acknowledged stays the peer's."""
+        tcp = self.tcp
+        if tcp is not None and tcp.state is State.FIN_WAIT_2 and end > self.host.scheduler.now:
+            self._patience = self.provider.call_at(end, self._out_of_patience)
+        else:
+            self._out_of_patience()
 
     def _out_of_patience(self) -> None:
         self._patience = None
