@@ -304,6 +304,9 @@ class ScriptedFile:
     def finish_release(self, timeout: float | None) -> None:
         """The release is under way already."""
 
+    def close_address(self) -> None:
+        """The address goes with the file."""
+
     def drop_rest(self) -> int:
         """Nothing is kept here: what was sent is on the wire."""
         return 0

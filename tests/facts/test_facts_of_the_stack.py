@@ -102,8 +102,11 @@ def test_a_lost_last_ack_is_why() -> None:
             await trio.sleep(ONE_WAY_S * 3)
             assert world.tcp_state("server") == "LAST-ACK"
             assert world.tcp_state("client") == "TIME-WAIT"
+        early = world.socket("client")
+        early.bind(CLIENT)
         with pytest.raises(wsock.WSAEADDRINUSE):
-            world.socket("client").bind(CLIENT)
+            await early.connect(SERVER)
+        early.close()
         await trio.sleep(5)
         assert world.segments()[-4:] == ["FIN-ACK", "ACK", "FIN-ACK", "ACK"]
         assert world.tcp_state("server") == ""

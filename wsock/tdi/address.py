@@ -104,6 +104,7 @@ class AddressObject:
 
     def cleanup(self) -> None:
         """IRP_MJ_CLEANUP: the end of the object; every handler is dropped."""
+        self.file.close_address()
         self.handlers = [None] * len(EventKind)
         self.owner = None  # endpoint, file and address would keep one another alive
         self.device.live_addresses -= 1

@@ -172,6 +172,9 @@ class TransportFile(Protocol):
     def number(self) -> int:
         """Return the descriptor, or a number that stands for one."""
 
+    def close_address(self) -> None:
+        """The address object is gone: others may have the address, as far as the rules go."""
+
     def give_away(self) -> int:
         """Stop reporting and return the open descriptor; the file is spent (``detach``)."""
 

@@ -100,6 +100,9 @@ class UnsupportedRequests:
     def finish_release(self, timeout: float | None) -> None:
         """Nothing was released."""
 
+    def close_address(self) -> None:
+        """The address goes with the file."""
+
     def drop_rest(self) -> int:
         """Nothing is kept."""
         return 0

@@ -116,15 +116,18 @@ class VirtualStream(FileOfHost):
 
     def open_address(self, local: bytes, *, reuse: bool, exclusive: bool, implicit: bool) -> bytes:
         """Take a local address and port."""
-        del implicit
         binding = self.host.tcp.bind(
             *unpacked(local),
             reuse=reuse,
             exclusive=exclusive,
-            past_connections=not (self.as_a_kernel or exclusive),
+            past_connections=not exclusive,
+            posix=self.as_a_kernel,
         )
         if isinstance(binding, LocalError):
+            if self.as_a_kernel and binding is LocalError.ENOBUFS:  # no port is left
+                binding = LocalError.EADDRNOTAVAIL if implicit else LocalError.EADDRINUSE
             raise StatusError(status_from_errno(binding))
+        self.settings.reuse_address = reuse
         self.binding = binding
         return packed(binding.address, binding.port)
 
@@ -138,7 +141,8 @@ class VirtualStream(FileOfHost):
         """Return the peer's address, ``b""`` for none."""
         return packed(self.tcp.remote, self.tcp.remote_port) if self.tcp is not None else b""
 
-    def _release_binding(self) -> None:
+    def close_address(self) -> None:
+        """Give the binding back: what is left of the connection keeps its pair, nothing else."""
         binding, self.binding = self.binding, None
         if binding is not None:
             self.host.tcp.ports.release(binding)
@@ -208,6 +212,8 @@ class VirtualStream(FileOfHost):
             self, *unpacked(remote), binding=self.binding, settings=self.settings
         )
         if isinstance(tcp, LocalError):
+            if self.as_a_kernel and tcp is LocalError.EADDRINUSE:  # the pair exists
+                tcp = LocalError.EADDRNOTAVAIL
             raise StatusError(status_from_errno(tcp))
         self.tcp = tcp
 
@@ -411,7 +417,7 @@ class VirtualStream(FileOfHost):
         tcp = self.tcp
         if tcp is not None and tcp.state is not State.CLOSED:
             tcp.abort()
-        self._release_binding()
+        self.close_address()
 
     def give_away(self) -> int:
         """A virtual socket has no descriptor that another program could use."""
@@ -494,10 +500,12 @@ class VirtualStream(FileOfHost):
             self.connection.event_disconnect(DisconnectFlags.ABORT, status_from_errno(error))
 
     def closed(self, connection: Connection) -> None:
-        """Both sides have ended; TIME-WAIT is over, or was the peer's."""
+        """Both sides have ended; TIME-WAIT is over, or was the peer's, or TCP waits no more."""
         del connection
+        impatient = self._patience is not None  # no release of the peer's has ended it
         self._stop_patience()
-        self._release_binding()
+        if impatient and self.connection is not None:
+            self.connection.complete_disconnect(Status.IO_TIMEOUT, DisconnectFlags.ABORT)
 
     def _stop_patience(self) -> None:
         patience, self._patience = self._patience, None

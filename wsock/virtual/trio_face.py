@@ -123,7 +123,10 @@ class VirtualSocket(trio.socket.SocketType):
         if host:
             host = (await trio.socket.getaddrinfo(host, port, std.AF_INET))[0][4][0]
         with _as_kernel():
-            self._sock.bind((host, int(port)))
+            try:
+                self._sock.bind((host, int(port)))
+            except errors.WSAEACCES as error:  # Winsock's word for a holder who does not share
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)) from error
 
     def listen(self, backlog: int = 128) -> None:
         """Listen; unbound it is bound to some port first, as a kernel does."""

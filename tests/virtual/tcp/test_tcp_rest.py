@@ -218,11 +218,12 @@ def table(
 ) -> PortTable:
     held = lingering or set()
 
-    def lingers(address: bytes, port: int) -> bool:
+    def lingers(address: bytes, port: int, unshared: bool) -> bool:
+        del unshared
         return any(p == port and address in (ANY_ADDRESS, a) for a, p in held)
 
     script = Script()
-    return PortTable(ports, script.host.random("ports"), lingers)
+    return PortTable(ports, script.host.random("ports"), lingers, lambda *_: False)
 
 
 @pytest.mark.parametrize(

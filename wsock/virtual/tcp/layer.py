@@ -69,7 +69,10 @@ class TcpLayer:
         self._listeners: dict[tuple[bytes, int], list[Listener]] = {}
         self._sequences = InitialSequence(ip.random("tcp iss"))
         self.ports = PortTable(
-            self.profile.ephemeral_ports, ip.random("tcp ports"), self._any_connection_at
+            self.profile.ephemeral_ports,
+            ip.random("tcp ports"),
+            self._any_connection_at,
+            lambda address, port: (address, port) in self._listeners,
         )
         self._challenge_second = -1
         self._challenges = 0
@@ -84,6 +87,7 @@ class TcpLayer:
         reuse: bool = False,
         exclusive: bool = False,
         past_connections: bool = False,
+        posix: bool = False,
     ) -> Binding | LocalError:
         """Take a local address (ANY_ADDRESS: all) and port (0: one is chosen).
 
@@ -98,7 +102,12 @@ class TcpLayer:
         ):
             return LocalError.EADDRNOTAVAIL
         return self.ports.bind(
-            address, port, reuse=reuse, exclusive=exclusive, past_connections=past_connections
+            address,
+            port,
+            reuse=reuse,
+            exclusive=exclusive,
+            past_connections=past_connections,
+            posix=posix,
         )
 
     def connect(
@@ -171,11 +180,16 @@ class TcpLayer:
 
         Returns:
           the listener, or EADDRINUSE when there is one, unless both bindings are shared
-          (SO_REUSEADDR): then each client is for one of them.
+          (SO_REUSEADDR): then each client is for one of them. By a kernel's rules there may be
+          none, nor one at an address that overlaps.
         """
         where = (binding.address, binding.port)
         sharers = self._listeners.get(where, [])
         if sharers and not binding.reuse:
+            return LocalError.EADDRINUSE
+        if binding.posix and any(
+            port == binding.port and binding.overlaps(address) for address, port in self._listeners
+        ):
             return LocalError.EADDRINUSE
         settings = settings or TcpSettings(self.profile)
         listener = Listener(self, *where, settings, backlog, on_connect, on_ready)
@@ -253,12 +267,17 @@ class TcpLayer:
         """Return every listener, by address and port."""
         return [each for where in sorted(self._listeners) for each in self._listeners[where]]
 
-    def _any_connection_at(self, address: bytes, port: int) -> bool:
-        """Whether a connection has this local address (or any) and port."""
+    def _any_connection_at(self, address: bytes, port: int, unshared: bool) -> bool:
+        """Whether a connection has this local address (or any) and port.
+
+        ``unshared``: those with SO_REUSEADDR do not count.
+        """
         if port not in self._at_port:
             return False
         return any(
-            connection.local_port == port and address in (ANY_ADDRESS, connection.local)
+            connection.local_port == port
+            and address in (ANY_ADDRESS, connection.local)
+            and not (unshared and connection.settings.reuse_address)
             for connection in self._connections.values()
         )
 

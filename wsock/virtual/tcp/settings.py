@@ -20,8 +20,8 @@ class TcpSettings:
     __slots__ = (
         "data_resends", "data_timeout_ns", "dscp", "iss", "keep_alive", "keep_alive_idle_ns",
         "keep_alive_interval_ns", "keep_alive_probes", "no_delay", "not_sent_low_water",
-        "oob_inline", "path_mtu_discovery", "receive_buffer", "send_buffer", "syn_resends",
-        "syn_timeout_ns", "ttl", "user_timeout_ns",
+        "oob_inline", "path_mtu_discovery", "receive_buffer", "reuse_address", "send_buffer",
+        "syn_resends", "syn_timeout_ns", "ttl", "user_timeout_ns",
     )  # fmt: skip
 
     def __init__(self, profile: TcpProfile) -> None:
@@ -35,6 +35,8 @@ class TcpSettings:
         self.not_sent_low_water: int | None = None
         #: SO_OOBINLINE: the urgent byte stays in the stream.
         self.oob_inline = False
+        #: SO_REUSEADDR when it was bound: others who say so may have its port.
+        self.reuse_address = False
         #: SO_KEEPALIVE and its three numbers.
         self.keep_alive = False
         self.keep_alive_idle_ns = profile.keep_alive_idle_ns
