@@ -47,6 +47,24 @@ async def test_a_later_connect_starts_anew(world: World, window: wsock.Window) -
     assert sock.getsockopt(std.SOL_SOCKET, std.SO_ERROR) == 0
 
 
+async def test_refused_at_once_by_the_call_itself(world: World, window: wsock.Window) -> None:
+    """A connect that does not go ahead says so itself; FD_CONNECT tells of those that did."""
+    sock, other, event = world.socket(), world.socket(), wsock.Event()
+    sock.async_select(window, WM_SOCKET, EVERYTHING)
+    other.event_select(event, FD_CONNECT)
+    for each in (sock, other):
+        assert each.connect_ex(("255.255.255.255", 9)) not in (0, WOULDBLOCK)
+        await world.settle(each)
+    assert queued(window) == []
+    assert other.enum_network_events(event) == (0, {})
+    sock.async_select(window, WM_SOCKET, EVERYTHING)
+    other.event_select(event, FD_CONNECT)
+    assert queued(window) == []
+    assert not event.is_set()
+    assert sock.connect_ex(world.listener().getsockname()) == WOULDBLOCK
+    assert await messages(window, 2) == [(FD_CONNECT, 0), (FD_WRITE, 0)]
+
+
 async def test_selected_after_the_connect(world: World, window: wsock.Window) -> None:
     """A selection after the connect: FD_CONNECT by the pages, nothing of it on Windows."""
     sock = await world.connected(world.listener())
@@ -87,6 +105,17 @@ async def test_event_mode_error_code(world: World) -> None:
     sock.connect_ex(world.free_port())
     await world.until(event.is_set)
     assert sock.enum_network_events(event) == (FD_CONNECT, {FD_CONNECT: REFUSED})
+
+
+async def test_event_mode_code_of_the_last_connect(world: World) -> None:
+    """Event mode: iErrorCode is that of what is recorded, not of what was before."""
+    sock, event = world.socket(), wsock.Event()
+    sock.event_select(event, FD_CONNECT)
+    sock.connect_ex(world.free_port())
+    await world.until(event.is_set)
+    sock.connect_ex(world.listener().getsockname())  # takes the refusal off the record
+    await world.until(lambda: sock.state == "CONNECTED")
+    assert sock.enum_network_events(event) == (FD_CONNECT, {FD_CONNECT: 0})
 
 
 async def test_datagram_connect(world: World, window: wsock.Window) -> None:

@@ -173,6 +173,20 @@ async def test_event_mode(pair: Pair) -> None:
     assert pair.near.enum_network_events(event) == (0, {})
 
 
+async def test_event_mode_second_urgent_byte(pair: Pair) -> None:
+    """Event mode, a second urgent byte before a recv: Windows records again, the pages wait."""
+    event = wsock.Event()
+    pair.near.event_select(event, FD_OOB)
+    pair.far.send_nowait(b"1", std.MSG_OOB)
+    await pair.world.until(event.is_set)
+    assert pair.near.enum_network_events(event).events == FD_OOB
+    pair.far.send_nowait(b"2", std.MSG_OOB)
+    pair.far.send_nowait(b"x")
+    await pair.settle(unread=1)
+    assert event.is_set() is pair.world.windows
+    assert bool(pair.near.enum_network_events(event).events) is pair.world.windows
+
+
 async def test_selected_before_the_connection(world: World, window: wsock.Window) -> None:
     """A selection made before connect, or inherited by accept, tells of urgent data too."""
     listener, far = world.listener(), world.socket()

@@ -56,6 +56,16 @@ async def test_another_window_replaces(pair: Pair, window: wsock.Window) -> None
         assert queued(window) == []
 
 
+async def test_a_window_that_was_replaced_ends_alone(pair: Pair, window: wsock.Window) -> None:
+    """The end of a window that the socket no longer reports to leaves its selection alone."""
+    async with wsock.Window() as first:
+        pair.near.async_select(first, WM_SOCKET, FD_READ)
+        pair.near.async_select(window, WM_SOCKET, FD_READ)
+        assert (first.statistics().selected, window.statistics().selected) == (0, 1)
+    pair.far.send_nowait(b"a")
+    assert await messages(window) == [(FD_READ, 0)]
+
+
 async def test_event_select_cancels_async_select_and_back(pair: Pair, window: wsock.Window) -> None:
     """One replaces the other: no further messages, or no further signals."""
     event = wsock.Event()
@@ -171,6 +181,42 @@ async def test_ended_window_leaves_the_socket_working(pair: Pair) -> None:
     pair.far.send_nowait(b"a")
     assert await pair.near.recv(9) == b"a"
     assert not any(row.selected for row in pair.near.notifications())
+
+
+async def test_ended_window_leaves_accepted_sockets_working(world: World) -> None:
+    """Also those whose selection was inherited."""
+    listener = world.listener()
+    async with wsock.Window() as window:
+        listener.async_select(window, WM_SOCKET, EVERYTHING)
+        far = await world.connected(listener)
+        near = await world.accept(listener)
+        assert window.statistics().selected == 2
+    far.send_nowait(b"a")
+    assert await near.recv(9) == b"a"
+    assert not any(row.selected for row in near.notifications())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [wsock.FD_QOS, wsock.FD_GROUP_QOS, wsock.FD_ROUTING_INTERFACE_CHANGE,
+     wsock.FD_ADDRESS_LIST_CHANGE],
+)  # fmt: skip
+async def test_what_only_an_ioctl_asks_for_never_comes(
+    pair: Pair, window: wsock.Window, event: int
+) -> None:
+    """FD_QOS and the like may be selected; no command here begins to watch for them."""
+    pair.near.async_select(window, WM_SOCKET, event)
+    recorded = wsock.Event()
+    pair.far.event_select(recorded, event)
+    pair.far.send_nowait(b"a")
+    await pair.settle(unread=1)
+    pair.near.recv_nowait(1)
+    assert queued(window) == []
+    assert pair.far.enum_network_events() == (0, {})
+    assert not recorded.is_set()
+    for selected in (pair.near, pair.far):
+        with pytest.raises(wsock.WSAEINVAL):
+            selected.ioctl(FIONBIO, 0)
 
 
 async def test_selected_socket_is_kept_alive(world: World, window: wsock.Window) -> None:

@@ -159,8 +159,7 @@ async def reading_a_window(name: str, world: World) -> tuple[Call, Call]:
         seen.append(await window.get())
 
     async def iterate() -> None:
-        async for message in window:
-            seen.append(message)
+        seen.extend([message async for message in window])
 
     call: Call = {"run": run, "batches": batches, "get": get, "__anext__": iterate}[name]
 

@@ -161,7 +161,8 @@ class StreamEndpoint(SendingEndpoint):
         try:
             connection.connect(remote)
         except StatusError as error:
-            self.on_connected(error.status)
+            self._connect_failed(error.status)
+            self.armed &= ~FD_CONNECT  # the call tells it: FD_CONNECT is for what went ahead
             raise self.failure("connect", error) from None
 
     def check_connectable(self) -> None:
@@ -197,14 +198,18 @@ class StreamEndpoint(SendingEndpoint):
             if self.can_send():
                 self.arrive(FD_WRITE)
             return
-        code = STATUS_TO_WSA.get(status, errors.WSAECONNREFUSED.winerror)
+        self._connect_failed(status)
+        self.arrive(FD_CONNECT, self.connect_code)
+
+    def _connect_failed(self, status: Status) -> None:
+        """Give the connection object back; the socket may try again."""
         connection, self.connection = self.connection, None
         self._release_objects(connection)
         self.step("connect failed")
+        code = STATUS_TO_WSA.get(status, errors.WSAECONNREFUSED.winerror)
         self.connect_code = self.socket_error = code
         while self.wake_sender():
             pass
-        self.arrive(FD_CONNECT, code)
 
     def become_connected(self) -> None:
         """Connected or accepted: calls may take the fast path, unless data is pushed to us."""
