@@ -173,6 +173,8 @@ async def resolve(
     """
     try:
         found = await trio.socket.getaddrinfo(host, port, family, type, proto, flags)
+    except UnicodeError as error:  # too long for a label, say: such a name exists nowhere
+        raise errors.WSAHOST_NOT_FOUND("resolve", "", f"{host!r}, {port!r}: {error}") from None
     except std.gaierror as error:
         raise errors.error_class(errors.code_from_gaierror(error.errno or 0))(
             "resolve", "", f"{host!r}, {port!r}: {error.strerror}"

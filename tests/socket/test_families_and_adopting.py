@@ -84,9 +84,42 @@ async def test_unix(world: World, window: wsock.Window, tmp_path: pathlib.Path) 
     assert await messages(window) == [(FD_CLOSE, 0)]
     with pytest.raises(wsock.WSAEADDRINUSE):
         world.socket(std.AF_UNIX).bind(path)
-    missing = world.socket(std.AF_UNIX)
-    with pytest.raises(wsock.WSAError):
-        await missing.connect(str(tmp_path / "nobody"))
+
+
+@pytest.mark.parametrize("kind", [std.SOCK_STREAM, std.SOCK_DGRAM])
+async def test_unix_connect_to_nobody(world: World, tmp_path: pathlib.Path, kind: int) -> None:
+    """Where nobody listens connect is refused, whether there is a file of that name or none."""
+    file = tmp_path / "file"
+    file.touch()
+    sock = world.socket(std.AF_UNIX, kind)
+    for path in (tmp_path / "nobody", tmp_path / "nowhere" / "nobody", file / "nobody", file):
+        with pytest.raises(wsock.WSAECONNREFUSED):
+            await sock.connect(str(path))
+        assert sock.connect_ex(str(path)) == wsock.WSAECONNREFUSED.winerror
+    if kind == std.SOCK_DGRAM:
+        with pytest.raises(wsock.WSAECONNREFUSED):
+            await sock.sendto(b"x", str(tmp_path / "nobody"))
+
+
+async def test_unix_names_that_cannot_be(world: World, tmp_path: pathlib.Path) -> None:
+    """bind where no file can be made: WSAEADDRNOTAVAIL; a path that no address holds: WSAEINVAL."""
+    too_long = str(tmp_path / ("x" * 300))
+    file = tmp_path / "file"
+    file.touch()
+    for kind in (std.SOCK_STREAM, std.SOCK_DGRAM):
+        sock = world.socket(std.AF_UNIX, kind)
+        for path in (tmp_path / "nowhere" / "socket", file / "socket"):
+            with pytest.raises(wsock.WSAEADDRNOTAVAIL):
+                sock.bind(str(path))
+        with pytest.raises(wsock.WSAEINVAL):
+            sock.bind(too_long)
+        with pytest.raises(wsock.WSAEFAULT):
+            sock.bind(("127.0.0.1", 9))
+        assert sock.connect_ex(too_long) == wsock.WSAEINVAL.winerror
+        with pytest.raises(wsock.WSAEINVAL):
+            await sock.connect(too_long)
+    with pytest.raises(wsock.WSAEINVAL):
+        sock.sendto_nowait(b"x", too_long)
 
 
 class Crowded:

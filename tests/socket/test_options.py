@@ -65,6 +65,31 @@ def test_linger(world_free: World) -> None:
         sock.setsockopt(SOCKET, std.SO_LINGER, 1)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(8, -1, 1 << 40, True, None, [1] * 8, b"1234", bytes(12)),
+        *((1,), (1, 2, 3), (1, "7"), ("on", 7), (1, 7.5), (1, 1 << 31)),
+    ],
+)
+def test_linger_takes_its_structure_alone(world_free: World, value: object) -> None:
+    """What is no pair of numbers, and no ``linger`` in bytes, is WSAEFAULT, and changes nothing."""
+    sock = world_free.socket()
+    sock.setsockopt(SOCKET, std.SO_LINGER, (1, 7))
+    with pytest.raises(wsock.WSAEFAULT):
+        sock.setsockopt(SOCKET, std.SO_LINGER, value)
+    assert sock.getsockopt(SOCKET, std.SO_LINGER) == struct.pack("ii", 1, 7)
+
+
+@pytest.mark.parametrize("value", [(1, -1), struct.pack("ii", 1, -1)])
+def test_no_lingering_for_less_than_no_time(world_free: World, value: object) -> None:
+    """Negative seconds are WSAEINVAL: taken for 0 they would reset a connection."""
+    sock = world_free.socket()
+    with pytest.raises(wsock.WSAEINVAL):
+        sock.setsockopt(SOCKET, std.SO_LINGER, value)
+    assert sock.getsockopt(SOCKET, std.SO_LINGER) == bytes(8)
+
+
 def test_linger_is_for_streams(world_free: World) -> None:
     """SO_LINGER on a datagram socket is WSAENOPROTOOPT."""
     sock = world_free.socket(kind=std.SOCK_DGRAM)
@@ -109,6 +134,28 @@ def test_read_only_and_unknown(world_free: World) -> None:
         sock.getsockopt(SOCKET, 9999)
     with pytest.raises(wsock.WSAEFAULT):
         sock.setsockopt(SOCKET, std.SO_KEEPALIVE, b"1")
+
+
+@pytest.mark.parametrize("value", [1 << 32, -(1 << 31) - 1, 1.5, "1", None])
+@pytest.mark.parametrize(
+    "key",
+    [
+        (SOCKET, std.SO_KEEPALIVE),
+        (SOCKET, std.SO_RCVBUF),
+        (SOCKET, std.SO_SNDTIMEO),
+        (SOCKET, std.SO_REUSEADDR),
+        (SOCKET, SO_EXCLUSIVEADDRUSE),
+        (SOCKET, SO_DONTLINGER),
+        (std.IPPROTO_IP, std.IP_TTL),
+    ],
+)
+def test_values_that_are_no_int(world_free: World, key: tuple[int, int], value: object) -> None:
+    """An option is an int of C: what fits none is WSAEFAULT, and changes nothing."""
+    sock = world_free.socket()
+    before = sock.getsockopt(*key)
+    with pytest.raises(wsock.WSAEFAULT):
+        sock.setsockopt(*key, value)
+    assert sock.getsockopt(*key) == before
 
 
 def test_time_outs_are_milliseconds(world_free: World) -> None:

@@ -72,6 +72,31 @@ def test_listen(world_free: World) -> None:
         assert listener.state == "LISTENING"
 
 
+@pytest.mark.parametrize("backlog", ["5", None, 1.5])
+def test_listen_with_what_is_no_number(world_free: World, backlog: object) -> None:
+    """A TypeError, and the socket does not listen."""
+    sock = world_free.socket()
+    sock.bind(("127.0.0.1", 0))
+    with pytest.raises(TypeError):
+        sock.listen(backlog)
+    assert sock.state == "BOUND"
+    assert not sock.getsockopt(std.SOL_SOCKET, std.SO_ACCEPTCONN)
+    assert code_of(sock.accept_nowait) == "WSAEINVAL"
+    sock.listen(5)
+    assert sock.state == "LISTENING"
+
+
+@pytest.mark.parametrize("backlog", [1 << 40, -(1 << 40)])
+async def test_listen_with_more_than_any_backlog(world: World, backlog: int) -> None:
+    """A backlog that no system can hold is the largest (or the smallest) there is."""
+    sock = world.socket()
+    sock.bind(("127.0.0.1", 0))
+    for _ in range(2):
+        sock.listen(backlog)
+    await world.connected(sock)
+    await world.accept(sock)
+
+
 async def test_listen_on_a_connected_socket(world: World) -> None:
     """S1-16: a connected socket cannot listen: WSAEISCONN."""
     pair = await world.pair()
@@ -113,6 +138,15 @@ async def test_connect_resolves(world: World) -> None:
     assert client.getpeername() == listener.getsockname()
     with pytest.raises(wsock.WSAError):
         await world.socket().connect(("name.invalid", 80))
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "a" * 300, "a..b"])
+async def test_connect_to_what_can_be_no_name(world: World, name: str) -> None:
+    """A name that the name service cannot even be asked for: WSAHOST_NOT_FOUND."""
+    with pytest.raises(wsock.WSAHOST_NOT_FOUND):
+        await world.socket().connect((name, 80))
+    with pytest.raises(wsock.WSAHOST_NOT_FOUND):
+        await world.socket(kind=std.SOCK_DGRAM).sendto(b"x", (name, 80))
 
 
 async def test_refused_and_again_on_the_same_socket(world: World) -> None:

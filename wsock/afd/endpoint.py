@@ -275,10 +275,13 @@ class Endpoint(Notifier):
     def bind_failure(self, status: Status) -> errors.WSAError:
         """Return the WSAError of a refused address.
 
-        A port in use that this socket would share, but its holder would not, is WSAEACCES.
+        A port in use that this socket would share, but its holder would not, is WSAEACCES. A path
+        where no file can be made is no address of this host.
         """
         if status == Status.ADDRESS_ALREADY_EXISTS and self.reuse:
             status = Status.ACCESS_DENIED
+        if status == Status.OBJECT_NAME_NOT_FOUND:
+            status = Status.INVALID_ADDRESS
         return self.failure("bind", status)
 
     def handlers(self) -> tuple[tuple[EventKind, Callable[..., Any]], ...]:

@@ -31,6 +31,8 @@ LINGER: Final = struct.Struct("ii")
 #: Below this a buffer size is not handed to a kernel: setting any ends its autotuning (B22).
 SMALLEST_KERNEL_BUFFER: Final = 65536
 _LARGEST_INT: Final = 0x7FFFFFFF
+_SMALLEST_INT: Final = -0x80000000
+_LARGEST_DWORD: Final = 0xFFFFFFFF
 
 _SOCKET: Final = std.SOL_SOCKET
 _UNKNOWN: Final = frozenset({Status.INVALID_DEVICE_REQUEST, Status.NOT_SUPPORTED})
@@ -80,8 +82,8 @@ def _number(endpoint: Endpoint, value: Any) -> int:  # noqa: ANN401
         if len(value) < 4:
             raise errors.WSAEFAULT("setsockopt", endpoint.state, "an int of 4 bytes is expected")
         return int(struct.unpack_from("i", value)[0])
-    if not isinstance(value, int):
-        raise errors.WSAEFAULT("setsockopt", endpoint.state, f"{value!r} is not an int")
+    if not isinstance(value, int) or not _SMALLEST_INT <= value <= _LARGEST_DWORD:
+        raise errors.WSAEFAULT("setsockopt", endpoint.state, f"{value!r} is not an int of 4 bytes")
     return int(value)
 
 
@@ -104,6 +106,14 @@ def _set_exclusive(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
     endpoint.exclusive = on
 
 
+def _set_inline(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
+    on = int(bool(_number(endpoint, value)))
+    _pass_down(endpoint, _SOCKET, std.SO_OOBINLINE, on)
+    _remember(endpoint, _SOCKET, std.SO_OOBINLINE, on)
+    if on:
+        endpoint.urgent = b""  # taken for MSG_OOB: the transport gives it once more, in the stream
+
+
 # SO_LINGER, SO_DONTLINGER: streams only
 
 
@@ -115,12 +125,15 @@ def _check_stream(endpoint: Endpoint, call: str) -> None:
 def _set_linger(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
     _check_stream(endpoint, "setsockopt")
     try:
-        on, seconds = value if isinstance(value, tuple) else LINGER.unpack(bytes(value))
-    except (TypeError, ValueError, struct.error):
+        packed = LINGER.pack(*value) if isinstance(value, tuple) else memoryview(value)
+        on, seconds = LINGER.unpack(packed)
+    except (TypeError, struct.error):
         raise errors.WSAEFAULT(
             "setsockopt", endpoint.state, f"{value!r}: SO_LINGER takes struct.pack('ii', on, s)"
         ) from None
-    endpoint.linger = max(int(seconds), 0) if on else None
+    if seconds < 0:
+        raise errors.WSAEINVAL("setsockopt", endpoint.state, f"{seconds} seconds of lingering")
+    endpoint.linger = seconds if on else None
 
 
 def _get_linger(endpoint: Endpoint) -> bytes:
@@ -143,6 +156,7 @@ _SETTERS: Final[dict[tuple[int, int], Callable[[Endpoint, Any], None]]] = {
     (_SOCKET, SO_EXCLUSIVEADDRUSE): _set_exclusive,
     (_SOCKET, std.SO_LINGER): _set_linger,
     (_SOCKET, SO_DONTLINGER): _set_dont_linger,
+    (_SOCKET, std.SO_OOBINLINE): _set_inline,
 }
 _GETTERS: Final[dict[tuple[int, int], Callable[[Endpoint], int | bytes]]] = {
     (_SOCKET, std.SO_REUSEADDR): lambda endpoint: int(endpoint.reuse),
@@ -190,6 +204,8 @@ def set_option(endpoint: Endpoint, level: int, option: int, value: Any) -> None:
             raise errors.WSAEINVAL("setsockopt", endpoint.state, f"{value} is negative")
     elif not isinstance(value, bytes):
         value = _number(endpoint, value)
+        if value > _LARGEST_INT:  # a DWORD: the same bits as an int, which is what a system takes
+            value -= 1 << 32
     keep = level == _SOCKET and (
         option in _TIMEOUTS or (option in _BUFFERS and value < SMALLEST_KERNEL_BUFFER)
     )

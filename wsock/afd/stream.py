@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import socket as std
 from contextlib import suppress
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
-from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
+from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE, SOMAXCONN
 from ..tdi import (
     HANDLER_ORDER,
     STATUS_TO_WSA,
@@ -59,6 +60,10 @@ if TYPE_CHECKING:
     from .notify import Target
 
 __all__ = ["StreamEndpoint", "connect_handler"]
+
+
+#: The backlog is an int of C.
+_SMALLEST_BACKLOG: Final = -SOMAXCONN - 1
 
 
 # Handlers are plain functions that look the endpoint's method up at each call: a tracer may swap
@@ -229,6 +234,7 @@ class StreamEndpoint(SendingEndpoint):
             raise errors.WSAEINVAL("listen", self.state, "the socket is connecting")
         if self.state == CONNECTED:
             raise errors.WSAEISCONN("listen", self.state)
+        backlog = min(max(index(backlog), _SMALLEST_BACKLOG), SOMAXCONN)
         address = self.address
         assert address is not None
         again = self.pool is not None

@@ -114,7 +114,8 @@ class ConnectingFile(KernelFile):
         """Connect; the end is told by ``complete_connect``."""
         if self.connect_failed and _POSIX:
             self._renew()
-        number = self.connect_ex(addresses.unpack(self.family, remote))
+        with system_errors():
+            number = self.connect_ex(addresses.unpack(self.family, remote))
         if number == 0:
             self.register()
             self.connection.complete_connect(Status.SUCCESS)

@@ -34,6 +34,7 @@ class Status(IntEnum):
     PENDING = 0x00000103
     BUFFER_OVERFLOW = 0x80000005
     DEVICE_NOT_READY = 0xC00000A3
+    OBJECT_NAME_NOT_FOUND = 0xC0000034
     SHARING_VIOLATION = 0xC0000043
     INVALID_HANDLE = 0xC0000008
     INVALID_PARAMETER = 0xC000000D
@@ -164,6 +165,7 @@ STATUS_TO_WSA: Final[dict[Status, int]] = {
     Status.CONNECTION_REFUSED: 10061,
     Status.REMOTE_NOT_LISTENING: 10061,
     Status.REQUEST_NOT_ACCEPTED: 10061,
+    Status.OBJECT_NAME_NOT_FOUND: 10061,
     Status.IO_TIMEOUT: 10060,
     Status.CONNECTION_RESET: 10054,
     Status.REMOTE_DISCONNECT: 10054,
@@ -225,7 +227,9 @@ _ERRNO_TO_STATUS: Final[dict[int, Status]] = {
     errno.ENOTSOCK: Status.INVALID_HANDLE,
     errno.EOPNOTSUPP: Status.NOT_SUPPORTED,
     errno.EPROTO: Status.CONNECTION_ABORTED,
-    errno.ENOENT: Status.BAD_NETWORK_PATH,
+    errno.ENOENT: Status.OBJECT_NAME_NOT_FOUND,  # of AF_UNIX: nobody listens under that path
+    errno.ENOTDIR: Status.OBJECT_NAME_NOT_FOUND,
+    0: Status.INVALID_PARAMETER,  # refused before the system was asked: a path too long, say
 }
 
 
