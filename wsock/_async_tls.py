@@ -422,7 +422,7 @@ class TLSSocket(Socket):
         text = "over TLS an AsyncSocket's calls never wait; trio.SSLStream has those that do"
         return errors.WSAEOPNOTSUPP(call, self.state, text)
 
-    async def _retry(self, call: str, attempt: object) -> Any:  # noqa: ANN401
+    async def _retry(self, call: str, attempt: object, flags: int = 0, end: object = None) -> Any:  # noqa: ANN401
         await trio.lowlevel.checkpoint()
         raise self._refusal(call)
 

@@ -52,6 +52,9 @@ class Endpoint(Protocol):
     def turn(self) -> Callable[[], bool]:
         """Look at the sockets of its stack once, without waiting; whether anything happened."""
 
+    def check_thread(self, call: str) -> None:
+        """Raise RuntimeError in another thread than that of the run that it belongs to."""
+
 
 class Event:
     """A flag that tasks can wait for, and that a socket can set: Winsock's event object.
@@ -61,7 +64,7 @@ class Event:
         wait, until ``reset``. False: each ``set`` releases one wait, which resets the event.
     """
 
-    __slots__ = ("__weakref__", "_endpoints", "_set", "_waits", "manual_reset")
+    __slots__ = ("__weakref__", "_endpoints", "_set", "_thread", "_waits", "manual_reset")
 
     kind: ClassVar[Literal["event"]] = "event"
 
@@ -70,6 +73,8 @@ class Event:
         self._set = False
         self._waits: dict[_Wait, None] = {}
         self._endpoints: set[Endpoint] = set()
+        #: The thread that selected it last, 0 while it is selected for nothing.
+        self._thread = 0
 
     def __repr__(self) -> str:
         form = "manual-reset" if self.manual_reset else "auto-reset"
@@ -102,8 +107,21 @@ class Event:
                         continue  # and with the run its waits ended
 
     def reset(self) -> None:
-        """Take the event back: not set. Never a checkpoint."""
+        """Take the event back: not set. Never a checkpoint.
+
+        Raises:
+          RuntimeError: a socket reports to it, or a task waits for it, in another thread's loop.
+        """
+        if self._waits or (self._thread and self._thread != get_ident()):
+            self._check_thread()
         self._set = False
+
+    def _check_thread(self) -> None:
+        here = get_ident()
+        if any(wait.thread != here for wait in self._waits.copy()):
+            raise RuntimeError("reset: a task of another thread's loop waits for this event")
+        for endpoint in self._endpoints.copy():
+            endpoint.check_thread("reset")
 
     def is_set(self) -> bool:
         """Whether the event is set; takes nothing. Never a checkpoint."""
@@ -133,6 +151,7 @@ class Event:
     def selected(self, endpoint: Endpoint) -> None:
         """From now on ``endpoint`` reports here; keep it alive."""
         self._endpoints.add(endpoint)
+        self._thread = get_ident()
         turn = endpoint.turn
         turns = _turns.get(())
         if turn not in turns:
@@ -141,6 +160,8 @@ class Event:
     def deselected(self, endpoint: Endpoint) -> None:
         """``endpoint`` no longer reports here. The event stays as it is."""
         self._endpoints.discard(endpoint)
+        if not self._endpoints:
+            self._thread = 0
 
     def waiting(self, endpoint: Endpoint) -> int:
         """The network events of ``endpoint`` that are recorded and not enumerated."""

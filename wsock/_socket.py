@@ -215,7 +215,9 @@ class Socket(SocketControl):
             flags &= ~std.MSG_WAITALL
             if not flags:
                 await self._gather(max_bytes)
-        data: bytes = await self._retry("recv", lambda: self.recv_nowait(max_bytes, flags))
+        data: bytes = await self._retry(
+            "recv", lambda: self.recv_nowait(max_bytes, flags), flags, b""
+        )
         return data
 
     async def _gather(self, max_bytes: int) -> None:
@@ -225,7 +227,7 @@ class Socket(SocketControl):
             while not endpoint.gather(max_bytes):
                 await self._wait_receive("recv")
 
-    async def _retry(self, call: str, attempt: Any) -> Any:  # noqa: ANN401
+    async def _retry(self, call: str, attempt: Any, flags: int = 0, end: Any = None) -> Any:  # noqa: ANN401
         """Try, and again after each wait, as long as it says WSAEWOULDBLOCK."""
         await checkpoint_if_cancelled()
         with self._timeout(call, std.SO_RCVTIMEO):
@@ -237,6 +239,8 @@ class Socket(SocketControl):
                 await let_others_run()
                 return result
             while True:
+                if flags & std.MSG_OOB and self._endpoint.attention & afd.PEER_RELEASED:
+                    return end  # nothing urgent can come any more: no wait would end
                 await self._wait_receive(call)
                 try:
                     return attempt()
@@ -274,7 +278,7 @@ class Socket(SocketControl):
             view[: len(data)] = data
             return len(data)
         count: int = await self._retry(
-            "recv", lambda: self.recv_into_nowait(buffer, max_bytes, flags)
+            "recv", lambda: self.recv_into_nowait(buffer, max_bytes, flags), flags, 0
         )
         return count
 
@@ -299,7 +303,7 @@ class Socket(SocketControl):
     async def recvfrom(self, max_bytes: int, flags: int = 0) -> tuple[bytes, Any]:
         """Wait for one datagram; as ``recvfrom_nowait``. Always a checkpoint."""
         answer: tuple[bytes, Any] = await self._retry(
-            "recvfrom", lambda: self.recvfrom_nowait(max_bytes, flags)
+            "recvfrom", lambda: self.recvfrom_nowait(max_bytes, flags), flags, (b"", None)
         )
         return answer
 
@@ -510,6 +514,7 @@ class Socket(SocketControl):
     async def wait_connected(self) -> None:
         """Wait until a ``connect_ex`` that is under way has ended; raises what it failed with."""
         endpoint = self._endpoint
+        endpoint.check_open("connect")
         await checkpoint_if_cancelled()
         while endpoint.state == "CONNECTING":
             await self._wait_send("connect")

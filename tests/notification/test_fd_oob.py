@@ -6,6 +6,8 @@ import contextlib
 import socket as std
 
 import pytest
+import trio
+import trio.testing
 
 import wsock
 from tests.providers import WM_SOCKET, Pair, World, events_in, messages
@@ -125,6 +127,52 @@ async def test_inline_urgent_data_is_read(pair: Pair, window: wsock.Window) -> N
         pair.far.send_nowait(b"!", std.MSG_OOB)
         await pair.settle(unread=1)
         assert pair.near.recv_nowait(9) == b"!"
+
+
+async def test_made_inline_after_it_came(pair: Pair, window: wsock.Window) -> None:
+    """SO_OOBINLINE set while an urgent byte waits: no FD_OOB any more, and it comes once.
+
+    A kernel puts it into the stream; a virtual host has it apart already, and keeps it there.
+    """
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    pair.far.send_nowait(b"ab!", std.MSG_OOB)
+    pair.far.send_nowait(b"cd")
+    assert await messages(window) == [(FD_OOB, 0)]
+    await pair.settle(unread=2)
+    pair.near.setsockopt(std.SOL_SOCKET, std.SO_OOBINLINE, 1)
+    assert pair.near.ioctl(wsock.SIOCATMARK) == 1
+    kept_apart = pair.world.provider.name == "virtual"
+    expected = b"abcd" if kept_apart else b"ab!cd"
+    got = b""
+    with trio.fail_after(5):
+        while len(got) < len(expected):
+            got += await pair.near.recv(9)
+    assert got == expected
+    assert events_in(window) == []
+    pair.near.setsockopt(std.SOL_SOCKET, std.SO_OOBINLINE, 0)
+    if kept_apart:
+        assert pair.near.recv_nowait(1, std.MSG_OOB) == b"!"
+    with pytest.raises(wsock.WSAEWOULDBLOCK):
+        pair.near.recv_nowait(1, std.MSG_OOB)
+
+
+async def test_who_waits_for_urgent_data_takes_no_fd_read(pair: Pair, window: wsock.Window) -> None:
+    """Normal data is reported although a task waits in recv with MSG_OOB: it took none of it."""
+    pair.near.async_select(window, WM_SOCKET, FD_READ)
+    got: list[bytes] = []
+
+    async def reader() -> None:
+        got.append(await pair.near.recv(1, std.MSG_OOB))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        await trio.testing.wait_all_tasks_blocked()
+        pair.far.send_nowait(b"abc")
+        assert await messages(window) == [(FD_READ, 0)]
+        assert pair.near.recv_nowait(9) == b"abc"
+        pair.far.send_nowait(b"!", std.MSG_OOB)
+    assert got == [b"!"]
+    assert events_in(window) == []
 
 
 async def test_nothing_urgent(pair: Pair) -> None:

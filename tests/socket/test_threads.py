@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+import trio.testing
 
 import wsock
 from tests.providers import WM_SOCKET, Pair, World
@@ -144,6 +145,39 @@ async def test_windows_and_events(pair: Pair, window: wsock.Window) -> None:
     assert (await window.get()).message == wsock.WM_USER
     assert await window.run() == 3
     assert event.is_set()
+
+
+async def test_an_event_that_is_in_use_is_reset_by_its_loop_alone(pair: Pair) -> None:
+    """Selected or waited for it belongs to a loop's thread; before and afterwards to nobody."""
+    selected, waited, free = wsock.Event(), wsock.Event(), wsock.Event()
+    pair.near.event_select(selected, FD_READ)
+
+    def refused_there(event: wsock.Event) -> None:
+        event.set()
+        with pytest.raises(RuntimeError, match="thread"):
+            event.reset()
+        assert event.is_set()
+
+    await trio.to_thread.run_sync(refused_there, selected)
+    selected.reset()
+    assert not selected.is_set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waited.wait)
+        await trio.testing.wait_all_tasks_blocked()
+
+        def there() -> None:
+            with pytest.raises(RuntimeError, match="thread"):
+                waited.reset()
+
+        await trio.to_thread.run_sync(there)
+        waited.set()
+
+    pair.near.event_select(None, 0)
+    for event in (selected, waited, free):
+        event.set()
+        await trio.to_thread.run_sync(event.reset)
+        assert not event.is_set()
 
 
 async def test_virtual_hosts_too() -> None:

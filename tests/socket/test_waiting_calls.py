@@ -174,6 +174,61 @@ async def test_waitall_without_waiting(pair: Pair) -> None:
     assert buffer == b"abcd"
 
 
+async def test_recv_waits_for_urgent_data(pair: Pair) -> None:
+    """recv with MSG_OOB waits for the urgent byte, past normal data, and without a selection."""
+    got: list[bytes] = []
+
+    async def reader() -> None:
+        got.append(await pair.near.recv(1, std.MSG_OOB))
+
+    with trio.fail_after(5):
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(reader)
+                await blocked()
+                pair.far.send_nowait(b"normal")
+                await blocked()
+                pair.far.send_nowait(b"!", std.MSG_OOB)
+    assert got == [b"!", b"!"]
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("early", [True, False])
+async def test_recv_of_urgent_data_ends_with_the_stream(
+    pair: Pair, half: bool, early: bool
+) -> None:
+    """Nothing urgent can come behind the peer's end: recv with MSG_OOB then gives 0, as any recv.
+
+    (Without epoll an end behind unread data gives no wake-up.)
+    """
+    got: list[object] = []
+    normal = b"" if pair.world.provider.name == "waits" else b"normal"
+
+    async def reader() -> None:
+        got.append(await pair.near.recv(1, std.MSG_OOB))
+        got.append(await pair.near.recv_into(bytearray(1), 1, std.MSG_OOB))
+        got.append(await pair.near.recvfrom(1, std.MSG_OOB))
+
+    def end() -> None:
+        pair.far.send_nowait(normal)
+        if half:
+            pair.far.shutdown(wsock.SD_SEND)
+        else:
+            pair.far.close()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            if early:
+                end()
+                await pair.settle(ended=True)
+            nursery.start_soon(reader)
+            await blocked()
+            if not early:
+                end()
+    assert got == [b"", 0, (b"", None)]
+    assert await pair.near.recv(9) == normal
+
+
 async def test_second_waiter_is_refused(pair: Pair) -> None:
     """A second task on one direction: trio.BusyResourceError; the other direction is free."""
     await pair.world.fill(pair.near)
@@ -349,7 +404,22 @@ async def test_send_and_accept_time_out(world: World) -> None:
         await datagram.recvfrom(9)
 
 
-@pytest.mark.parametrize("call", ["recv", "accept", "recvfrom", "send", "sendto", "connect"])
+CALLS_OF_A_CLOSED_SOCKET: dict[str, tuple[object, ...]] = {
+    "recv": (1,),
+    "recv_into": (bytearray(1),),
+    "recvfrom": (1,),
+    "send": (b"x",),
+    "send_all": (b"x",),
+    "sendto": (b"x", ("127.0.0.1", 9)),
+    "connect": (("127.0.0.1", 9),),
+    "accept": (),
+    "wait_connected": (),
+    "wait_send_room": (),
+    "wait_turn": ("recv",),
+}
+
+
+@pytest.mark.parametrize("call", CALLS_OF_A_CLOSED_SOCKET)
 async def test_closed_socket(world: World, call: str) -> None:
     """S1-24: every call on a closed socket is WSAENOTSOCK; closing twice is fine."""
     pair = await world.pair()
@@ -358,16 +428,8 @@ async def test_closed_socket(world: World, call: str) -> None:
     assert pair.near.recv_nowait(9) == b"a"
     pair.near.close()
     pair.near.close()
-    arguments: dict[str, tuple[object, ...]] = {
-        "recv": (1,),
-        "recvfrom": (1,),
-        "send": (b"x",),
-        "sendto": (b"x", ("127.0.0.1", 9)),
-        "connect": (("127.0.0.1", 9),),
-        "accept": (),
-    }
     with pytest.raises(wsock.WSAENOTSOCK), trio.fail_after(2):
-        await getattr(pair.near, call)(*arguments[call])
+        await getattr(pair.near, call)(*CALLS_OF_A_CLOSED_SOCKET[call])
 
 
 async def test_recv_that_need_not_wait_never_does(pair: Pair) -> None:

@@ -18,13 +18,14 @@ from .endpoint import Endpoint, EndpointHost, Watcher
 from .notify import RE_ENABLED_BY, Notifier, Target
 from .options import get_option, set_option
 from .pool import MAX_BACKLOG, BacklogPool
-from .states import RELEASED
+from .states import PEER_RELEASED, RELEASED
 from .stream import StreamEndpoint
 from .trace import TracedDatagramEndpoint, TracedStreamEndpoint, trace_endpoint
 
 __all__ = [
     "MAX_BACKLOG",
     "MAX_DATAGRAM",
+    "PEER_RELEASED",
     "RELEASED",
     "RE_ENABLED_BY",
     "BacklogPool",

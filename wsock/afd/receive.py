@@ -265,6 +265,7 @@ class ReceivingEndpoint(Endpoint):
             if error.errno in (errno.EINVAL, errno.EAGAIN):
                 if self.attention & RESET:
                     raise errors.error_class(self.reset_code)("recv", self.state) from None
+                self._urgent_is_wanted()
                 raise errors.WSAEWOULDBLOCK("recv", self.state, "nothing urgent") from None
             raise self.broken("recv", error) from None
         if not self.host.device.provider.eager:
@@ -272,6 +273,15 @@ class ReceivingEndpoint(Endpoint):
         elif self.file.at_mark():
             self.attention &= ~URGENT
         return data
+
+    def _urgent_is_wanted(self) -> None:
+        """Have urgent data looked for where nothing tells of it (ruling B13), until it is there.
+
+        Whoever waits for it is woken by normal data too, and takes none: that is told here.
+        """
+        self.file.register()
+        self.file.watch_urgent(on=True)
+        self.evaluate(FD_READ)
 
     def gather(self, want: int) -> bool:
         """Move what is there into ``rx`` (MSG_WAITALL). Return whether waiting is over.
@@ -318,7 +328,9 @@ class ReceivingEndpoint(Endpoint):
         """FD_OOB: an urgent byte is unread and does not come in the stream."""
         if not self.host.device.provider.eager:
             return bool(self.urgent)
-        return bool(self.attention & URGENT)
+        if not self.attention & URGENT:
+            return False
+        return not self.option(std.SOL_SOCKET, std.SO_OOBINLINE)
 
     def is_closed_by_peer(self) -> bool:
         """FD_CLOSE: reset, or released; by the pages only after the last byte was read."""
@@ -377,6 +389,7 @@ class ReceivingEndpoint(Endpoint):
                 self.urgent += self.connection.read(1, _MSG_OOB)
             except OSError:  # taken already: this is the same mark
                 return
+            self.file.watch_urgent(on=bool(self.mask & FD_OOB))
         self.wake_receiver()
         self.arrive(FD_OOB)
 
