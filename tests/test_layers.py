@@ -57,7 +57,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (*ENGINE, "virtual"),
     ),
-    "tdimon": (("tdimon",), (*BASIC, "tdi", "stack", "message_trace", "filters")),
+    "options": (("_wire_options",), ()),
+    "tdimon": (("tdimon",), (*BASIC, "tdi", "stack", "message_trace", "filters", "options")),
     "top": (("__init__",), (*ENGINE, "streams", "async_socket", "tls", "processes")),
     "win32": (
         ("win32",),
@@ -66,7 +67,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "plugins": (("_plugins",), ("virtual", "virtual_face", "tdimon")),
     "command": (
         ("__main__", "_cli", "_explain", "_run_command", "_script_hosts", "_script_process"),
-        (*ENGINE, "top", "kernel", "virtual", "virtual_face", "tdimon", "win32", "examples"),
+        (
+            *ENGINE, "top", "kernel", "virtual", "virtual_face", "tdimon", "win32", "examples",
+            "options",
+        ),
     ),
 }
 
@@ -78,7 +82,7 @@ TRIO_IN = {
     "processes", "async_socket", "virtual_face", "win32", "command", "plugins",
 }  # fmt: skip
 # The modules that may import click and rich.
-TERMINAL_IN = {"tdimon.cli", "tdimon.screen", "_cli", "_run_command"}
+TERMINAL_IN = {"tdimon.cli", "tdimon.screen", "_cli", "_run_command", "_wire_options"}
 
 
 class Import(NamedTuple):

@@ -86,13 +86,15 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _scripts(hosts: Sequence[tuple[str, str]], profile: str) -> Scripts:
+def _scripts(
+    hosts: Sequence[tuple[str, str]], profile: str, seed: str, conditions: dict[str, float]
+) -> Scripts:
     """Make ready what ``tdimon --host`` runs; the virtual network is loaded only then."""
     if importlib.util.find_spec("greenback") is None:
         raise ImportError('--host needs one more package: pip install "wsock[win32]"')
     from wsock._script_hosts import Scripts
 
-    return Scripts(hosts, profile)
+    return Scripts(hosts, profile, seed=seed, **conditions)
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 #
 #   _cli             the command's name
 # > _run_command     words, options, exit codes      THIS FILE
+#   _wire_options    conditions of the wires
 #   _script_hosts    network, hosts, scripts
 #
 # Rule: as with ``python script.py``, the options of the command come first; from the first --host
@@ -13,9 +14,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+from wsock._wire_options import TIME, wire_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,31 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _INTERRUPTED: Final = 130
-
-
-class _Amount(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic since 8.2
-    """A number with a unit, or without: ``200ms``, ``5%``, ``1.5M``."""
-
-    def __init__(self, name: str, units: dict[str, float]) -> None:
-        self.name = name
-        self._units = units
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
-        if isinstance(value, float):
-            return value
-        for unit in sorted(self._units, key=len, reverse=True):
-            if value.endswith(unit):
-                with contextlib.suppress(ValueError):
-                    number = float(value.removesuffix(unit)) * self._units[unit]
-                    if 0 <= number < float("inf"):
-                        return number
-        known = ", ".join(unit for unit in self._units if unit)
-        return self.fail(f"{value!r} is not a {self.name} (units: {known})", param, ctx)
-
-
-_TIME: Final = _Amount("time", {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6})
-_CHANCE: Final = _Amount("chance", {"": 1, "%": 0.01})
-_BITS: Final = _Amount("rate", {"": 1, "k": 1e3, "M": 1e6, "G": 1e9})
 
 
 def _programs(words: tuple[str, ...]) -> list[tuple[str, list[str]]]:
@@ -98,20 +76,7 @@ class _Run(click.Command):
     show_default=True,
     help="Whose TCP/IP the hosts have.",
 )
-@click.option("--seed", default="0", show_default=True, help="Of all chance: same seed, same run.")
-@click.option(
-    "--latency",
-    type=_TIME,
-    default="1ms",
-    show_default=True,
-    help="From any host of a LAN to any other: 200ms, 0.2.",
-)
-@click.option("--jitter", type=_TIME, help="Added to it by chance, up to so much.")
-@click.option("--loss", type=_CHANCE, help="Chance of each packet to be lost: 5%, 0.05.")
-@click.option("--duplicate", type=_CHANCE, help="Chance to arrive twice.")
-@click.option("--reorder", type=_CHANCE, help="Chance to be overtaken.")
-@click.option("--bandwidth", type=_BITS, help="Bits per second: 1.5M.")
-@click.option("--mtu", type=click.IntRange(68, 65535), help="Bytes of a packet.  [default: 1492]")
+@wire_options(latency="1ms")
 @click.option("--ladder", is_flag=True, help="Draw the packets at the end.")
 @click.option(
     "--pcap",
@@ -129,7 +94,7 @@ class _Run(click.Command):
     type=click.FloatRange(min=0, min_open=True),
     help="Virtual seconds per second; without it waiting costs no time.",
 )
-@click.option("--limit", type=_TIME, help="Stop after so many virtual seconds (exit code 124).")
+@click.option("--limit", type=TIME, help="Stop after so many virtual seconds (exit code 124).")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def run(
     profile: str, seed: str, ladder: bool, pcap: str | None, place: str | None,

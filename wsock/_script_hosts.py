@@ -172,8 +172,25 @@ class Scripts:
                 if group.split(KeyboardInterrupt)[1] is None:
                     raise KeyboardInterrupt from group
                 raise
+        self._tell_chance()
         codes = [script.process.code for script in self._scripts]
         return next((code for code in codes if code), end)
+
+    def _tell_chance(self) -> None:
+        """Say what chance did, where it was asked for: in a short run that may be nothing."""
+        traffic = self.network.traffic
+        outcomes = (
+            ("loss", traffic.lost, "lost"),
+            ("duplicate", traffic.duplicated, "doubled"),
+            ("reorder", traffic.reordered, "overtaken"),
+        )
+        asked = [one for one in outcomes if self._conditions.get(one[0])]
+        if not asked:
+            return
+        told = ", ".join(f"{count or 'none'} {word}" for _, count, word in asked)
+        hint = "" if all(count for _, count, _ in asked) else "; another --seed has other chances"
+        seed = self.network.seed
+        print(f"wsock: seed {seed}: of {traffic.at_risk} packets: {told}{hint}", file=sys.stderr)
 
     async def _attached(self, limit: float | None) -> int:
         async with self.network.attach():

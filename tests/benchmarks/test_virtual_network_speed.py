@@ -7,11 +7,14 @@ tells how slow the machine is just then.
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging import requirements
 
 from benchmarks import virtual_network
+from benchmarks.environment import REQUIREMENTS
 from benchmarks.virtual_network import BENCHMARKS, Figure, failed, slowness
 
 if TYPE_CHECKING:
@@ -29,6 +32,19 @@ def test_no_figure_is_below_half_of_its_goal(measure: Callable[[], list[Figure]]
         if not bad:
             break
     assert bad == []
+
+
+def test_the_benchmarks_environment_has_what_the_lesson_needs() -> None:
+    """It runs the command ``wsock scenario``: all packages of the extra "cli" are pinned there."""
+    wanted = [
+        requirements.Requirement(text)
+        for text in metadata.requires("wsock") or []
+        if 'extra == "cli"' in text.replace("'", '"')
+    ]
+    pins = [requirements.Requirement(line) for line in REQUIREMENTS.read_text().splitlines()[1:]]
+    versions = {pin.name.lower(): str(pin.specifier).removeprefix("==") for pin in pins}
+    assert len(wanted) >= 2
+    assert all(one.specifier.contains(versions.get(one.name.lower(), "0")) for one in wanted)
 
 
 def test_shares_and_verdicts() -> None:

@@ -98,6 +98,18 @@ def test_two_runs_are_the_same_to_the_byte(scripts: Path) -> None:
     assert saved[0] == saved[1]
 
 
+def test_the_wires_have_conditions(scripts: Path) -> None:
+    """As under ``wsock run``: latency, loss, a seed; what chance did is told."""
+    words = ("-q", "--latency", "100ms", "--loss", "20%", "--seed", "3", "-s", "run.jsonl")
+    code, output, errors = run(scripts, *words)
+    assert (code, output.endswith("client: received 2000\n")) == (0, True)
+    assert errors.startswith("wsock: seed 3: of ")
+    assert errors.endswith(" lost\n")
+    trace = tdimon.load(scripts / "run.jsonl")
+    times = {record.request: record.time_ns for record in trace.records("client")}
+    assert times["TDI_EVENT_RECEIVE"] > (3600 + 0.2) * 10**9
+
+
 @pytest.mark.parametrize(("ending", "code"), [("3", 3), ("'enough'", 1), ("1 / 0", 1)])
 def test_a_script_that_fails(scripts: Path, ending: str, code: int) -> None:
     """Its exit code is the command's; an exception is shown and ends the other scripts."""
@@ -126,6 +138,10 @@ def test_a_server_that_fails_ends_the_run(scripts: Path) -> None:
         (["--host", "here", "server.py"], "'here' is no IPv4 address"),
         (["--host", "10.0.0.5", "server.py"] * 2, "two hosts have the same address"),
         (["--host", "10.0.0.5", "server.py", "client.py"], "with --host each script has a host"),
+        (["--loss", "2", "--host", "10.0.0.5", "server.py"], "loss is a chance from 0 to 1"),
+        (["--latency", "0", "server.py"], "--latency goes with --host"),
+        (["--seed", "1", "-m", "server"], "--seed goes with --host"),
+        (["--pcap", "x.pcap", "server.py"], "--pcap goes with --host"),
         ([], "which program?"),
     ],
 )

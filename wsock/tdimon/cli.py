@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from wsock._wire_options import CONDITIONS, wire_options
 from wsock.tdimon import FormatError, Trace, load, watch
 from wsock.tdimon.compare import compare
 from wsock.tdimon.formats import rows_of
@@ -142,11 +143,13 @@ _unfold = click.option(
 @click.option("--network", type=click.Choice(["windows2000", "linux", "rfc"]),
               default="windows2000", show_default=True,
               help="With --host: whose TCP the hosts have.")  # fmt: skip
+@wire_options(latency="0", when="With --host: ")
 @click.argument("program", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     module: bool,
     selection: Selection,
     profile: str,
@@ -164,13 +167,17 @@ def run(
     network: str,
     program: str | None,
     arguments: tuple[str, ...],
+    **wires: Any,  # noqa: ANN401  (seed and conditions, each with a type of its own)
 ) -> None:
     """Run PROGRAM (a script; with -m a module) under the monitor.
 
     Its arguments follow; its exit code is kept. With --host scripts run on the hosts of a virtual
     network instead, in virtual time: --host 10.0.0.5 "server.py 7000" --host 10.0.0.3 client.py
     """
-    start = _program(ctx, program, arguments, module, hosts, pcap, network)
+    if hosts:
+        start = _on_hosts(ctx, program, hosts, pcap, network, wires)
+    else:
+        start = _program(ctx, program, arguments, module)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_opened(output)) if output else None
         with watch(capacity=capacity, payload_bytes=payload) as trace:
@@ -196,25 +203,33 @@ def run(
     sys.exit(code)
 
 
-def _program(
+def _on_hosts(
     ctx: click.Context,
     program: str | None,
-    arguments: tuple[str, ...],
-    module: bool,
     hosts: tuple[tuple[str, str], ...],
     pcap: str | None,
     network: str,
+    wires: dict[str, Any],
 ) -> Callable[[], int]:
-    """Return what runs the program, or the scripts, and gives the exit code."""
-    if hosts:
-        if program is not None:
-            raise click.UsageError("with --host each script has a host; give one to PROGRAM too")
-        try:
-            # The command around this one brings it: this folder knows no virtual network.
-            scripts = ctx.obj["scripts"](hosts, network)
-        except (ValueError, ImportError) as error:
-            raise click.UsageError(str(error)) from error
-        return functools.partial(_run_scripts, scripts, pcap)
+    """Return what runs the scripts, and gives the exit code."""
+    if program is not None:
+        raise click.UsageError("with --host each script has a host; give one to PROGRAM too")
+    conditions = {name: wires[name] for name in CONDITIONS if wires[name] is not None}
+    try:
+        # The command around this one brings it: this folder knows no virtual network.
+        scripts = ctx.obj["scripts"](hosts, network, wires["seed"], conditions)
+    except (ValueError, ImportError) as error:
+        raise click.UsageError(str(error)) from error
+    return functools.partial(_run_scripts, scripts, pcap)
+
+
+def _program(
+    ctx: click.Context, program: str | None, arguments: tuple[str, ...], module: bool
+) -> Callable[[], int]:
+    """Return what runs the program, and gives the exit code."""
+    for name in ("pcap", "network", "seed", *CONDITIONS):
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} goes with --host: the machine's network is as it is")
     if program is None:
         raise click.UsageError("which program? See: wsock tdimon --help")
     if not module and not Path(program).is_file():

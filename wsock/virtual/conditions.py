@@ -107,12 +107,19 @@ def changes(**values: object) -> dict[str, Any]:
 
 
 class Traffic:
-    """How many packets of a network are on their way."""
+    """How many packets of a network are on their way, and what chance did to them.
 
-    __slots__ = ("in_flight",)
+    Attributes:
+      in_flight: on their way now.
+      at_risk: sent under conditions that leave something to chance, or to a rate.
+      lost, duplicated, reordered: of those.
+    """
+
+    __slots__ = ("at_risk", "duplicated", "in_flight", "lost", "reordered")
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.at_risk = self.lost = self.duplicated = self.reordered = 0
 
 
 class Direction:
@@ -202,21 +209,25 @@ class Direction:
         return self._carry_by_chance(bits, data, receivers)
 
     def _carry_by_chance(self, bits: int, data: bytes, receivers: Sequence[Any]) -> str | None:
-        conditions = self.conditions
+        conditions, traffic = self.conditions, self._traffic
+        traffic.at_risk += 1
         departure = self._serialize(len(data))
         if departure is None:
             return "queue full"
         if _chance(bits, 0) < conditions.loss:
+            traffic.lost += 1
             return "loss"
         arrival = departure + conditions.latency_ns + self._jitter(bits)
         if _chance(bits, 5) < conditions.corrupt:
             data = _corrupted(data, bits >> 192, conditions.corrupt_bits)
         if _chance(bits, 4) < conditions.reorder:
+            traffic.reordered += 1
             self._post(arrival + conditions.reorder_by_ns, data, receivers)
             return None
         arrival = self._last_arrival = max(arrival, self._last_arrival)
         self._post(arrival, data, receivers)
         if _chance(bits, 3) < conditions.duplicate:
+            traffic.duplicated += 1
             self._post(arrival, data, receivers)
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -180,6 +181,27 @@ def test_the_same_seed_gives_the_same_bytes(folder: Folder) -> None:
         assert folder.run("--seed", seed, *bad, "--pcap", name, *HOSTS).code == 0
         files.append((folder.path / name).read_bytes())
     assert files[0] == files[1] != files[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--loss", "5%"), r"seed 0: of \d+ packets: none lost; another --seed has other chances"),
+        (("--loss", "20%", "--seed", "6"), r"seed 6: of \d+ packets: [1-9] lost"),
+        (("--loss", "0", "--duplicate", "1"), r"seed 0: of (\d+) packets: \1 doubled"),
+        (("--reorder", "1"), r"seed 0: of (\d+) packets: \1 overtaken"),
+    ],
+)
+def test_what_chance_did_is_told(folder: Folder, words: tuple[str, ...], told: str) -> None:
+    """A few packets may all be lucky: then it is not the option that does not work."""
+    done = folder.run(*words, *HOSTS)
+    assert done.code == 0
+    assert re.fullmatch(f"wsock: {told}\n", done.errors)
+
+
+def test_nothing_is_told_of_what_was_not_asked_for(folder: Folder) -> None:
+    """Jitter moves every packet; there is no count of it."""
+    assert folder.run("--jitter", "5ms", *HOSTS).errors == ""
 
 
 @pytest.mark.parametrize(
