@@ -31,13 +31,21 @@ from . import afd, errors
 from ._socket_control import (
     RECEIVING,
     SENDING,
-    SENDING_REST,
     TIED,
     NetworkEvents,
     NotificationState,
     SocketControl,
 )
-from ._socket_waiting import TimeOut, Waiter, flat, let_others_run, resolve, suspend, writable
+from ._socket_waiting import (
+    TimeOut,
+    Waiter,
+    flat,
+    let_others_run,
+    resolve,
+    suspend,
+    until_out,
+    writable,
+)  # fmt: skip
 from .tdi import addresses
 
 __all__ = ["NetworkEvents", "NotificationState", "Socket"]
@@ -101,8 +109,8 @@ class Socket(SocketControl):
         if self._endpoint.attention & afd.RELEASED:
             raise self._interrupted(call)
 
-    async def _wait_send(self, call: str, phase: int = 0) -> None:
-        """Wait until a send is worth another try, or something of one is done."""
+    async def _wait_send(self, call: str) -> None:
+        """Wait until a send is worth another try."""
         endpoint = self._endpoint
         if self._busy & SENDING:
             raise trio.BusyResourceError(f"{call}: another task waits to send on {self!r}")
@@ -110,11 +118,11 @@ class Socket(SocketControl):
         endpoint.tie()
         waiter = Waiter(endpoint)
         endpoint.wait_send(waiter)
-        self._busy |= SENDING | phase
+        self._busy |= SENDING
         try:
             await suspend(waiter.trap())
         finally:
-            self._busy &= ~(SENDING | SENDING_REST)
+            self._busy &= ~SENDING
         if endpoint.attention & afd.RELEASED:
             raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
 
@@ -381,10 +389,11 @@ class Socket(SocketControl):
                 await self._wait_send("send")
                 with suppress(errors.WSAEWOULDBLOCK):
                     taken = endpoint.send(data, flags)
-            while endpoint.unsent > endpoint.send_limit:
-                await self._wait_send("send", SENDING_REST)
-                if endpoint.reset_code:
-                    raise errors.error_class(endpoint.reset_code)("send", endpoint.state)
+            self._busy |= SENDING
+            try:
+                await until_out(endpoint, "send")
+            finally:
+                self._busy &= ~SENDING
         return taken
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 import trio
 
 from . import _handles, _hints, afd, errors
+from ._socket_waiting import RestWaiter
 from .constants import FD, FIONBIO, FIONREAD, SIOCATMARK
 from .tdi import addresses
 
@@ -366,7 +367,7 @@ class SocketControl:
         endpoint = self._endpoint
         if not endpoint.attention & afd.RELEASED:
             endpoint.check_thread("closesocket")
-            if self._busy & SENDING_REST:
+            if any(isinstance(waiter, RestWaiter) for waiter in endpoint.send_waiters or ()):
                 endpoint.interrupt_send()
             endpoint.close()
 
@@ -416,7 +417,6 @@ _SUCCESSES: Final = tuple(dict.fromkeys(flags, 0) for flags in _FLAGS)
 #: Bits of ``_busy``: which directions a task waits on.
 RECEIVING: Final = 1
 SENDING: Final = 2
-SENDING_REST: Final = 4
 #: The transport has been asked to report to this Trio run.
 TIED: Final = 8
 

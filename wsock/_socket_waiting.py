@@ -31,12 +31,16 @@ from trio.lowlevel import (
 )
 
 from . import errors
+from .afd import RELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
 
-__all__ = ["TimeOut", "Waiter", "flat", "let_others_run", "resolve", "suspend", "writable"]
+__all__ = [
+    "RestWaiter", "TimeOut", "Waiter", "flat", "let_others_run", "resolve", "suspend", "until_out",
+    "writable",
+]  # fmt: skip
 
 
 class _Woken(outcome.Outcome[None]):
@@ -103,6 +107,50 @@ class Waiter:
     def abort(self, _: object) -> Abort:
         self.endpoint.forget_waiter(self)
         return Abort.SUCCEEDED
+
+
+class RestWaiter(Waiter):
+    """A task whose send was accepted, and is to return when all of it is with the system.
+
+    ``done``: it was called because that is so. This is noted here and not when the task runs: until
+    then another task may have sent, too, and even closed; neither is this send's business.
+    """
+
+    __slots__ = ("done",)
+
+    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
+        super().__init__(endpoint)
+        self.done = False
+
+    def __call__(self) -> None:
+        endpoint = self.endpoint
+        self.done = (
+            endpoint.unsent <= endpoint.send_limit
+            and not endpoint.attention & RELEASED
+            and not endpoint.reset_code
+        )
+        super().__call__()
+
+
+async def until_out(endpoint: Any, call: str) -> None:  # noqa: ANN401
+    """Wait until the send that was just accepted is with the system; close then drops its rest.
+
+    Any number of tasks may (the C face's threads). A checkpoint if it waits.
+
+    Raises:
+      WSAEINTR: closed before that. WSAECONNRESET, WSAECONNABORTED: the connection is gone.
+    """
+    endpoint.tie()
+    while endpoint.unsent > endpoint.send_limit:
+        waiter = RestWaiter(endpoint)
+        endpoint.wait_send(waiter)
+        await suspend(waiter.trap())
+        if waiter.done:
+            return
+        if endpoint.attention & RELEASED:
+            raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
+        if endpoint.reset_code:
+            raise errors.error_class(endpoint.reset_code)(call, endpoint.state)
 
 
 class TimeOut:

@@ -333,6 +333,71 @@ async def test_close_keeps_what_was_queued_when_the_send_itself_is_out(pair: Pai
     assert got + len(await receive_all(pair.far)) == len(data) + len(more)
 
 
+class JustBefore(trio.abc.Instrument):
+    """Another task runs in the pass in which ``task`` is woken, and ``act`` is what it does."""
+
+    def __init__(self, task: trio.lowlevel.Task, act: Callable[[], object]) -> None:
+        self.task = task
+        self.act = act
+        self.acted = False
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self.task and not self.acted:
+            self.acted = True
+            self.act()
+
+
+async def test_close_keeps_what_was_sent_after_a_waiting_send_was_done(pair: Pair) -> None:
+    """Woken because all of it is with the system, the send is over: close finds another's bytes."""
+    data = bytes(range(256)) * 40_000
+    more = b"m" * 20_000_000  # it cannot go out all at once
+    counts: list[int] = []
+    instrument: list[JustBefore] = []
+
+    def send_and_close() -> None:
+        counts.append(pair.near.send_nowait(more))
+        pair.near.close()
+
+    async def send() -> None:
+        instrument.append(JustBefore(trio.lowlevel.current_task(), send_and_close))
+        counts.append(await pair.near.send(data))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await blocked()
+        trio.lowlevel.add_instrument(instrument[0])
+        got = await receive_all(pair.far)
+        trio.lowlevel.remove_instrument(instrument[0])
+    assert len(got) == len(data) + len(more)
+    assert counts == [len(more), len(data)]
+
+
+async def test_a_send_does_not_wait_for_what_another_task_sent_after_it(pair: Pair) -> None:
+    """It returns when its own bytes are with the system, and close drops none of the others."""
+    data = bytes(range(256)) * 40_000
+    more = b"m" * 20_000_000
+    counts: list[int] = []
+    instrument: list[JustBefore] = []
+
+    async def send() -> None:
+        act = partial(pair.near.send_nowait, more)
+        instrument.append(JustBefore(trio.lowlevel.current_task(), act))
+        counts.append(await pair.near.send(data))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await blocked()
+        trio.lowlevel.add_instrument(instrument[0])
+        got = 0
+        while not instrument[0].acted:
+            got += len(await pair.far.recv(65536))
+        trio.lowlevel.remove_instrument(instrument[0])
+        await blocked()
+        assert counts == [len(data)]
+    pair.near.close()
+    assert got + len(await receive_all(pair.far)) == len(data) + len(more)
+
+
 async def test_close_wakes_accept_connect_and_recvfrom(world: World) -> None:
     """Closing wakes accept, connect and recvfrom with WSAEINTR."""
     listener, datagram = world.listener(backlog=1), world.bound_datagram()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from wsock import errors
+from wsock._socket_waiting import until_out
 from wsock.afd.states import PEER_RELEASED
 from wsock.tdi import addresses
 from wsock.win32 import _reactor, _threads
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from wsock._socket import Socket
     from wsock.win32._threads import Thread
     from wsock.win32.types import WSABUF
-
-_SENDING_REST = 4  # SocketControl's mark: closing now drops what this send has not delivered
 
 
 # ------------------------------------------------------------------------------------- receiving
@@ -333,15 +332,8 @@ async def _delivered(sock: Socket) -> None:
     """
     endpoint = sock._endpoint
     limit = endpoint.option(SOL_SOCKET, SEND_TIMEOUT) / 1000
-    sock._busy |= _SENDING_REST
-    try:
-        with trio.move_on_after(limit or math.inf) as scope:
-            while endpoint.unsent > endpoint.send_limit:
-                await sock.wait_turn("send", send=True)
-                if endpoint.reset_code:
-                    raise errors.error_class(endpoint.reset_code)("send", endpoint.state)
-    finally:
-        sock._busy &= ~_SENDING_REST
+    with trio.move_on_after(limit or math.inf) as scope:
+        await until_out(endpoint, "send")
     if scope.cancelled_caught:
         raise errors.WSAETIMEDOUT("send", endpoint.state)
 
