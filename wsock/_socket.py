@@ -36,16 +36,7 @@ from ._socket_control import (
     NotificationState,
     SocketControl,
 )
-from ._socket_waiting import (
-    TimeOut,
-    Waiter,
-    flat,
-    let_others_run,
-    resolve,
-    suspend,
-    until_out,
-    writable,
-)  # fmt: skip
+from ._socket_waiting import TimeOut, Waiter, flat, let_others_run, resolve, sent, suspend, writable
 from .tdi import addresses
 
 __all__ = ["NetworkEvents", "NotificationState", "Socket"]
@@ -139,10 +130,7 @@ class Socket(SocketControl):
         endpoint.check_open(call)
         endpoint.tie()
         waiter = Waiter(endpoint)
-        if send:
-            endpoint.wait_send(waiter)
-        else:
-            endpoint.wait_receive(waiter)
+        (endpoint.wait_send if send else endpoint.wait_receive)(waiter)
         await suspend(waiter.trap())
         if endpoint.attention & afd.RELEASED:
             raise errors.WSAEINTR(call, endpoint.state, "the socket was closed meanwhile")
@@ -391,7 +379,7 @@ class Socket(SocketControl):
                     taken = endpoint.send(data, flags)
             self._busy |= SENDING
             try:
-                await until_out(endpoint, "send")
+                await sent(endpoint, "send")
             finally:
                 self._busy &= ~SENDING
         return taken

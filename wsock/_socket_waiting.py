@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = [
-    "RestWaiter", "TimeOut", "Waiter", "flat", "let_others_run", "resolve", "suspend", "until_out",
+    "RestWaiter", "TimeOut", "Waiter", "flat", "let_others_run", "resolve", "sent", "suspend",
     "writable",
 ]  # fmt: skip
 
@@ -132,7 +132,7 @@ class RestWaiter(Waiter):
         super().__call__()
 
 
-async def until_out(endpoint: Any, call: str) -> None:  # noqa: ANN401
+async def sent(endpoint: Any, call: str) -> None:  # noqa: ANN401
     """Wait until the send that was just accepted is with the system; close then drops its rest.
 
     Any number of tasks may (the C face's threads). A checkpoint if it waits.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from wsock import errors
-from wsock._socket_waiting import until_out
+from wsock._socket_waiting import sent
 from wsock.afd.states import PEER_RELEASED
 from wsock.tdi import addresses
 from wsock.win32 import _reactor, _threads
@@ -333,7 +333,7 @@ async def _delivered(sock: Socket) -> None:
     endpoint = sock._endpoint
     limit = endpoint.option(SOL_SOCKET, SEND_TIMEOUT) / 1000
     with trio.move_on_after(limit or math.inf) as scope:
-        await until_out(endpoint, "send")
+        await sent(endpoint, "send")
     if scope.cancelled_caught:
         raise errors.WSAETIMEDOUT("send", endpoint.state)
 
