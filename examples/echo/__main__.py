@@ -9,12 +9,11 @@ import argparse
 import importlib
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import trio
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+import wsock
 
 MODELS: Final = {
     "blocking": "a task per client; each call blocks that task only",
@@ -29,8 +28,8 @@ MODELS: Final = {
 }
 
 
-def main() -> None:
-    """Read the command line and serve until Ctrl-C."""
+def main() -> str | None:
+    """Read the command line and serve until Ctrl-C. Returns what stands against it."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {__package__}",
         epilog="models: " + "; ".join(f"{name}: {text}" for name, text in MODELS.items()),
@@ -38,16 +37,19 @@ def main() -> None:
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("port", type=int, help="0: any free one")
     options = parser.parse_args()
-    model = importlib.import_module(f".{options.model}", __package__)
-    server = partial(model.serve, options.port)
+    server = partial(importlib.import_module(f".{options.model}", __package__).serve, options.port)
+    problem = None
     try:
         # A Ctrl-C between a system call and its bookkeeping would leave them apart.
         trio.run(serve, server, restrict_keyboard_interrupt_to_checkpoints=True)
     except* KeyboardInterrupt:
         print("stopped")
+    except* wsock.WSAEADDRINUSE:
+        problem = f"port {options.port} is in use"
+    return problem
 
 
-async def serve(server: Callable[..., Awaitable[object]]) -> None:
+async def serve(server: partial[Any]) -> None:
     """Start the server, say where it listens, and let it run."""
     async with trio.open_nursery() as nursery:
         port = await nursery.start(server)
@@ -55,4 +57,4 @@ async def serve(server: Callable[..., Awaitable[object]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,11 +5,14 @@ Watch: an object per client, a method per event, and no loop of one's own.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from weakref import WeakSet
 
 import trio
 
 import wsock
+
+clients: WeakSet[wsock.AsyncSocket] = WeakSet()
 
 
 class Echo(wsock.AsyncSocket):
@@ -19,19 +22,16 @@ class Echo(wsock.AsyncSocket):
 
     def on_accept(self, error: int) -> None:
         """A client has connected."""
-        self.accept(client := Echo(self.window))
-        clients.add(client)
+        clients.add(self.accept())
 
     def on_receive(self, error: int) -> None:
         """Something has arrived: send what is owed, then read once and echo it."""
-        try:
+        with suppress(wsock.WSAEWOULDBLOCK):  # on_receive or on_send will be called
             self.send(self.owed)
             self.owed = b""  # before the receive: it may raise
             self.owed = self.receive()
             self.send(self.owed)
             self.owed = b""
-        except wsock.WSAEWOULDBLOCK:
-            pass  # on_receive or on_send will be called
 
     on_send = on_receive  # there is room again: go on
 
@@ -44,9 +44,6 @@ class Echo(wsock.AsyncSocket):
     def on_error(self, error: Exception) -> None:
         """One client's trouble is not the server's."""
         self.close()
-
-
-clients: WeakSet[Echo] = WeakSet()
 
 
 async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 import trio
 
@@ -34,8 +35,9 @@ async def run(host: str, port: int, texts: list[str]) -> None:
             for text in texts:
                 print((await echo(sock, text.encode())).decode())
             return
-        while line := await trio.to_thread.run_sync(sys.stdin.readline):
-            sys.stdout.write((await echo(sock, line.encode())).decode())
+        read = partial(trio.to_thread.run_sync, sys.stdin.readline, abandon_on_cancel=True)
+        while line := await read():
+            print((await echo(sock, line.encode())).decode(), end="", flush=True)
 
 
 def main() -> None:
@@ -45,7 +47,12 @@ def main() -> None:
     parser.add_argument("text", nargs="*", help="without one: standard input, line by line")
     parser.add_argument("--host", default="127.0.0.1")
     options = parser.parse_args()
-    trio.run(run, options.host, options.port, options.text)
+    try:
+        trio.run(run, options.host, options.port, options.text)
+    except OSError as problem:
+        sys.exit(str(problem))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
 
 
 if __name__ == "__main__":

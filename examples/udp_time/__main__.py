@@ -11,7 +11,6 @@ import argparse
 import socket
 import sys
 import time
-from contextlib import suppress
 
 import trio
 
@@ -47,5 +46,9 @@ def on_message(message: wsock.Message) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
     parser.add_argument("port", type=int, help="0: any free one")
-    with suppress(KeyboardInterrupt):
+    try:
         trio.run(serve, parser.parse_args().port, restrict_keyboard_interrupt_to_checkpoints=True)
+    except KeyboardInterrupt:
+        print("stopped")
+    except wsock.WSAEADDRINUSE:
+        sys.exit("the port is in use")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
@@ -10,7 +11,6 @@ import ssl
 import struct
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ import trio
 
 from examples.chat.__main__ import MAX_LINE
 from examples.chat.__main__ import serve as serve_chat
-from examples.echo import async_tls, tls
+from examples.echo import async_tls, message, tls
 from examples.udp_time.__main__ import serve as serve_time
 from examples.udp_time.client import QUESTION, ask
 
@@ -32,7 +32,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RESET = struct.pack("ii", 1, 0)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def running(serve: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
     """That server; gives its port, ends it afterwards."""
     with trio.fail_after(60):
@@ -198,7 +198,7 @@ class Talker:
         return line
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def talkers(port: int, number: int) -> AsyncIterator[list[Talker]]:
     """So many, who all know that the last one is here."""
     made = [Talker(await trio.open_tcp_stream("127.0.0.1", port)) for _ in range(number)]
@@ -297,6 +297,56 @@ async def test_every_program_starts_and_says_where(module: str, kind: str) -> No
             await process.stderr.aclose()
 
 
+@pytest.mark.parametrize("module", ["examples.echo message", "examples.udp_time", "examples.chat"])
+def test_a_port_that_is_in_use_is_said_in_one_line(module: str) -> None:
+    """And no traceback."""
+    with contextlib.ExitStack() as taken:
+        listener = taken.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = listener.getsockname()[1]
+        datagrams = taken.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        datagrams.bind(("127.0.0.1", port))
+        command = [sys.executable, "-m", *module.split(), str(port)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(r"(the )?port (\d+ )?is in use\n", done.stderr)
+
+
+def test_the_echo_client_says_in_one_line_that_nobody_listens() -> None:
+    """Nor a traceback."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # and does not listen
+        command = [sys.executable, "-m", "examples.echo.client", str(sock.getsockname()[1]), "x"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("WSAECONNREFUSED")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_ctrl_c_ends_the_echo_client_that_waits_for_its_input() -> None:
+    """Nobody needs to press Enter first."""
+    async with running(message.serve) as port:
+        client = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "examples.echo.client", str(port)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert client.stderr is not None
+        try:
+            await client.stdin.send_all(b"hello\n")
+            assert await client.stdout.receive_some() == b"hello\n"
+            client.send_signal(signal.SIGINT)
+            assert await client.wait() == 1
+            assert await client.stderr.receive_some() == b"stopped\n"
+        finally:
+            client.kill()
+            for pipe in (client.stdin, client.stdout, client.stderr):
+                await pipe.aclose()
+
+
 async def use(kind: str, port: int) -> None:
     """Run the client that belongs to it, if it has one."""
     client = [sys.executable, "-m", f"examples.{kind}.client", str(port), *(["one", "two"])]
@@ -310,6 +360,6 @@ async def use(kind: str, port: int) -> None:
 
 def test_examples_are_small() -> None:
     """One idea each, and readable in one sitting."""
-    for folder in ("echo", "udp_time", "chat"):
+    for folder, longest in (("echo", 60), ("udp_time", 60), ("chat", 100)):
         for path in (ROOT / "examples" / folder).glob("*.py"):
-            assert len(path.read_text("utf-8").splitlines()) <= 100, path
+            assert len(path.read_text("utf-8").splitlines()) <= longest, path

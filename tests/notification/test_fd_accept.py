@@ -179,6 +179,7 @@ async def test_options_are_inherited(world: World) -> None:
     """The accepted socket has the listener's options as of the moment of accept."""
     listener = world.listener()
     options = {
+        (std.SOL_SOCKET, std.SO_REUSEADDR): 1,
         (std.SOL_SOCKET, std.SO_KEEPALIVE): 1,
         (std.SOL_SOCKET, std.SO_OOBINLINE): 1,
         (std.SOL_SOCKET, std.SO_SNDBUF): 5000,

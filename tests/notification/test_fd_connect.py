@@ -72,6 +72,16 @@ async def test_selected_after_the_connect(world: World, window: wsock.Window) ->
     assert events_in(window) == [FD_CONNECT] * (not world.windows) + [FD_WRITE]
 
 
+async def test_a_failure_before_the_selection(world: World, window: wsock.Window) -> None:
+    """A selection tells of a connection that stands, not of an attempt that failed before."""
+    sock = world.socket()
+    sock.connect_ex(world.free_port())
+    with pytest.raises(wsock.WSAECONNREFUSED):
+        await sock.wait_connected()
+    sock.async_select(window, WM_SOCKET, EVERYTHING)
+    assert events_in(window) == []
+
+
 async def test_reported_once(world: World, window: wsock.Window) -> None:
     """FD_CONNECT that was reported is not posted again by a later selection."""
     listener, sock = world.listener(), world.socket()

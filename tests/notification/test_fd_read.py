@@ -258,3 +258,20 @@ async def test_each_datagram_left_is_posted(world: World, window: wsock.Window) 
     assert events_in(window) == []
     far.sendto_nowait(b"three", near.getsockname())
     assert await messages(window) == [(FD_READ, 0)]
+
+
+async def test_an_error_that_came_back_is_read_too(world: World, window: wsock.Window) -> None:
+    """A port unreachable that waits is FD_READ, at the selection and after a recv that left it."""
+    sock, event = world.bound_datagram(), wsock.Event()
+    sock.connect_ex(world.free_port())
+    sock.event_select(event, FD_READ)
+    sock.send_nowait(b"x")
+    await world.until(event.is_set)
+    sock.async_select(window, WM_SOCKET, FD_READ)
+    assert events_in(window) == [FD_READ]
+    with pytest.raises(wsock.WSAECONNRESET):
+        sock.recv_nowait(9, std.MSG_PEEK)
+    assert events_in(window) == [FD_READ]
+    with pytest.raises(wsock.WSAECONNRESET):
+        sock.recv_nowait(9)
+    assert events_in(window) == []

@@ -148,6 +148,16 @@ async def test_bound_datagram_socket_at_select(world: World, window: wsock.Windo
     assert events_in(window) == [FD_WRITE]
 
 
+async def test_not_for_a_datagram_socket_that_sends_no_more(
+    world: World, window: wsock.Window
+) -> None:
+    """Its own sending is shut down: nothing can be written."""
+    sock = world.bound_datagram()
+    sock.shutdown(wsock.SD_SEND)
+    sock.async_select(window, WM_SOCKET, FD_READ | FD_WRITE)
+    assert events_in(window) == []
+
+
 async def test_unbound_datagram_socket(world: World, window: wsock.Window) -> None:
     """Unbound: FD_WRITE in message mode; in event mode once the socket is bound."""
     sock = world.socket(kind=std.SOCK_DGRAM)
