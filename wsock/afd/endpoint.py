@@ -431,6 +431,9 @@ class Endpoint(Notifier):
         """FD_WRITE's condition at a selection: connected (or a datagram socket) with room."""
         return False
 
+    def send_buffer_changed(self) -> None:
+        """SO_SNDBUF was set."""
+
     def owe_room(self) -> None:
         """A send was refused for lack of room: FD_WRITE is owed from now on."""
         self.armed |= FD_WRITE

@@ -214,6 +214,8 @@ def set_option(endpoint: Endpoint, level: int, option: int, value: Any) -> None:
         most = _LARGEST_INT if level == _SOCKET and option in _BUFFERS else None
         _pass_down(endpoint, level, option, value if most is None else min(value, most))
     _remember(endpoint, level, option, value)
+    if level == _SOCKET and option == std.SO_SNDBUF:
+        endpoint.send_buffer_changed()
 
 
 def get_option(endpoint: Endpoint, level: int, option: int, size: int = 0) -> int | bytes:

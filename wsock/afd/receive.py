@@ -172,8 +172,11 @@ class ReceivingEndpoint(Endpoint):
     def _receive_normal(self, max_bytes: int, peek: int) -> bytes:
         if max_bytes == 0:
             return b""
-        if not self.rx and self.host.device.provider.eager and not self.rx_refused:
-            self.file.flush_receive()
+        if not self.rx and self.host.device.provider.eager:
+            if self.rx_refused:
+                self._fetch(max_bytes)
+            else:
+                self.file.flush_receive()
         if self.rx:
             return self._from_buffer(max_bytes, peek)
         if not self.attention & RESET:
@@ -202,6 +205,15 @@ class ReceivingEndpoint(Endpoint):
         if not peek and 0 < len(data) < max_bytes and not self.attention & (URGENT | PEER_RELEASED):
             self.readable = False
         return data
+
+    def _fetch(self, max_bytes: int) -> None:
+        """TDI_RECEIVE for data that was refused: more than SO_RCVBUF, but somebody wants it now.
+
+        It goes through ``rx``; that is no arrival, and the call that asks re-enables FD_READ.
+        """
+        self.rx_refused = False
+        self.armed &= ~FD_READ
+        self.connection.receive(max_bytes)
 
     def _from_buffer(self, max_bytes: int, peek: int) -> bytes:
         """Take (or copy) from ``rx``: at most ``max_bytes``, from as many pieces as it needs.
@@ -292,6 +304,9 @@ class ReceivingEndpoint(Endpoint):
         if self.rx and not all(self.rx):
             self.rx = deque(piece for piece in self.rx if piece)  # the whole length, past any mark
         while self.rx_count < want and not self.attention & (SHUT_RECEIVE | RESET | RELEASED):
+            if self.rx_refused:
+                self._fetch(want - self.rx_count)
+                continue
             try:
                 data = self._from_transport(want - self.rx_count, 0)
             except errors.WSAEWOULDBLOCK:
@@ -409,6 +424,8 @@ class ReceivingEndpoint(Endpoint):
         capacity = self.receive_buffer()
         if self.rx_count >= capacity and not (self.waiters and not self.rx):
             self.rx_refused = True
+            if self.waiters or not self.rx:  # somebody gathers more than fits, or nothing fits
+                self.on_readable()
             return Status.DATA_NOT_ACCEPTED, 0, 0
         self._buffer(bytes(data[:indicated]))
         rest = capacity - self.rx_count

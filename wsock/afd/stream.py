@@ -221,7 +221,15 @@ class StreamEndpoint(SendingEndpoint):
         self.attention &= ~NOT_CONNECTED
         if self.host.device.provider.eager:
             self.attention |= BUFFERED
+            self.send_buffer_changed()
+
+    def send_buffer_changed(self) -> None:
+        """SO_SNDBUF was set: where the transport bounds nothing by itself, it does."""
+        if self.host.device.provider.eager and not self.attention & NOT_CONNECTED:
+            full = self.unsent > self.send_limit
             self.send_limit = max(self.send_buffer() - 1, 0)
+            if full and self.unsent <= self.send_limit:
+                self.on_send_possible()
 
     # listen and accept
 
