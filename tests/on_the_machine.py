@@ -37,6 +37,7 @@ _REASONS: Final[dict[str, dict[str, set[str]]]] = {
         "socket/test_options.py": {
             "test_small_buffers_are_not_handed_to_the_kernel",
         },
+        "streams/test_stream_contract.py": {"test_streams_over_a_socketpair_keep_it_too"},
         "socket/test_states_and_codes.py": {
             "test_refused_and_again_the_new_descriptor_has_the_options",
         },

@@ -17,10 +17,19 @@ from trio.testing import (
 )
 
 import wsock
+from wsock import _stack
 from wsock._streams import SocketListener, SocketStream, open_tcp_listeners, open_tcp_stream
 
 if TYPE_CHECKING:
     from tests.providers import Provider
+
+
+@pytest.fixture(autouse=True)
+async def stack(provider: Provider) -> wsock.Stack:
+    """The stack that is current: one on each provider in turn."""
+    made = provider.make_stack()
+    _stack.current.set(made)
+    return made
 
 
 async def make_pair(stack: wsock.Stack | None = None) -> tuple[SocketStream, SocketStream]:
@@ -47,9 +56,8 @@ def clog(stream: SocketStream) -> None:
         return
 
 
-async def test_streams_keep_trio_s_contract(provider: Provider) -> None:
+async def test_streams_keep_trio_s_contract(stack: wsock.Stack) -> None:
     """What Trio checks of its own streams, clogged ones included; on every provider."""
-    stack = provider.make_stack()
     await check_half_closeable_stream(partial(make_pair, stack), partial(make_clogged_pair, stack))
 
 
