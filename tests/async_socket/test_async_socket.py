@@ -214,13 +214,28 @@ async def drain(window: wsock.Window) -> None:
 
 
 async def test_closed_means_no_more_calls(window: wsock.Window) -> None:
-    """Messages that wait in the queue are dropped, whichever way the socket was closed."""
-    server = listening(window)
+    """What waits in the queue is dropped; of a socket closed by itself nothing can be received."""
+    called: list[Recorder] = []
+
+    class Told(Recorder):
+        def on_receive(self, error: int) -> None:
+            called.append(self)
+            super().on_receive(error)
+
+        def on_accept(self, error: int) -> None:
+            client = Told(self.window, self.log)
+            self.accept(client)
+            self.accepted.append(client)
+
+    server = listening(window, Told)
+    closed = []
     for through_object in (True, False):
         with await connected(server) as client:
             await run_until(window, lambda: server.accepted)
             client.send_nowait(b"abc")
             accepted = server.accepted.pop()
+            if through_object:
+                closed.append(accepted)
             await until(lambda: any(message.event == FD_READ for message in queued(window)))
             if through_object:
                 accepted.close()
@@ -229,6 +244,7 @@ async def test_closed_means_no_more_calls(window: wsock.Window) -> None:
                 accepted.socket.close()
             await drain(window)
     assert not any(entry[0] == "receive" for entry in server.log)
+    assert not set(called) & set(closed)
     server.close()
 
 

@@ -358,6 +358,40 @@ async def test_a_wait_for_all_survives_events_that_come_and_go() -> None:
     assert states(events) == [True] * 4
 
 
+async def test_a_wait_for_all_keeps_its_place_in_the_line() -> None:
+    """Who came first is served first, also if it waited for another event until now."""
+    first, second = Event(), Event(manual_reset=False)
+    served: list[str] = []
+
+    async def wait(name: str, events: list[Event], wait_all: bool) -> None:
+        await wait_for_multiple_events(events, wait_all)
+        served.append(name)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, "all", [first, second], True)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(wait, "any", [second], False)
+        await wait_all_tasks_blocked()
+        first.set()
+        second.set()
+        await wait_all_tasks_blocked()
+        assert served == ["all"]
+        second.set()
+
+
+async def test_a_look_at_all_takes_all_of_them_or_none() -> None:
+    """Time-out 0, the events auto-reset."""
+    events = [Event(manual_reset=False) for _ in range(3)]
+    events[0].set()
+    events[2].set()
+    with pytest.raises(trio.TooSlowError):
+        await wait_for_multiple_events(events, True, 0)
+    assert states(events) == [True, False, True]
+    events[1].set()
+    await wait_for_multiple_events(events, True, 0)
+    assert states(events) == [False] * 3
+
+
 class SetMeanwhile(dict):  # type: ignore[type-arg]
     """The waits of an event that another thread sets in the moment when a wait is entered."""
 

@@ -187,16 +187,25 @@ async def test_a_nested_pump_sees_the_true_queue(window: Window) -> None:
 async def test_another_task_may_not_read_while_run_does(window: Window) -> None:
     """Also between its batches."""
 
-    async def busy(task_status: trio.TaskStatus[None]) -> None:
+    async def busy(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         with pytest.raises(trio.BusyResourceError):
             await window.get()
         task_status.started()
+        window.post_quit()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(window.run, print)
         await wait_all_tasks_blocked()
         await nursery.start(busy)
-        window.post_quit()
+
+    def procedure(message: Message) -> None:
+        if message.wparam == 0:  # runs at the checkpoint that the second batch begins with
+            nursery.start_soon(busy)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(700):  # three batches: one is still to come, whoever runs first
+            window.post(1024, number)
+        await window.run(procedure)
 
 
 async def test_run_serves_timers(window: Window, autojump_clock: MockClock) -> None:
