@@ -30,6 +30,25 @@ def test_every_documented_code_is_there_and_no_other() -> None:
     assert len(ALL) == len(DOCUMENTED)
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        *(("WSAEINTR", 10004), ("WSAEFAULT", 10014), ("WSAEINVAL", 10022), ("WSAEMFILE", 10024)),
+        *(("WSAEWOULDBLOCK", 10035), ("WSAEALREADY", 10037), ("WSAENOTSOCK", 10038)),
+        *(("WSAEMSGSIZE", 10040), ("WSAEOPNOTSUPP", 10045), ("WSAEADDRINUSE", 10048)),
+        *(("WSAEADDRNOTAVAIL", 10049), ("WSAENETUNREACH", 10051), ("WSAECONNABORTED", 10053)),
+        *(("WSAECONNRESET", 10054), ("WSAENOBUFS", 10055), ("WSAEISCONN", 10056)),
+        *(("WSAENOTCONN", 10057), ("WSAESHUTDOWN", 10058), ("WSAETIMEDOUT", 10060)),
+        *(("WSAECONNREFUSED", 10061), ("WSANOTINITIALISED", 10093), ("WSAEREFUSED", 10112)),
+        *(("WSAHOST_NOT_FOUND", 11001), ("WSANO_DATA", 11004), ("WSA_INVALID_HANDLE", 6)),
+        *(("WSA_INVALID_PARAMETER", 87), ("WSA_WAIT_TIMEOUT", 258)),
+    ],
+)
+def test_numbers_are_windows(name: str, code: int) -> None:
+    """Each by itself; all of them are compared with Windows' headers in tests/win32."""
+    assert errors.CODES[name] == code
+
+
 @pytest.mark.parametrize(("name", "code"), ALL)
 def test_each_code_has_a_class_under_its_name(name: str, code: int) -> None:
     """``errors.WSAE...`` is the class of the number, exported, with a sentence of its own."""
@@ -87,6 +106,19 @@ def test_a_class_is_what_python_would_raise_for_its_errno(code: int) -> None:
     cls = errors.error_class(code)
     assert cls.errno is not None
     assert issubclass(cls, type(OSError(cls.errno, "")))
+
+
+def test_the_errno_is_the_one_of_the_same_name() -> None:
+    """WSAEADDRINUSE has EADDRINUSE's number, and so on, where this system has that name."""
+    wrong = {
+        name
+        for name, code in ALL
+        if name.startswith("WSAE")
+        and hasattr(errnos, name.removeprefix("WSA"))
+        and errors.error_class(code).errno != getattr(errnos, name.removeprefix("WSA"))
+    }
+    assert wrong == set()
+    assert errors.error_class(10035).errno == errnos.EWOULDBLOCK
 
 
 def test_the_text_names_call_state_and_detail() -> None:

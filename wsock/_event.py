@@ -82,6 +82,9 @@ class Event:
         waiting, sockets = len(self._waits), len(self._endpoints)
         return f"<Event {form}, {state}, {waiting} waiting, {sockets} sockets>"
 
+    def __reduce__(self) -> str:
+        raise TypeError("an Event belongs to a process and a Trio run; it does not pickle")
+
     @property
     def handle(self) -> int:
         """The event's number in this Trio run."""

@@ -84,6 +84,9 @@ class Window:
         state = "closed" if self._closed else f"{len(self.queue)} queued"
         return f"<Window {state}, {len(self._endpoints)} sockets>"
 
+    def __reduce__(self) -> str:
+        raise TypeError("a Window belongs to a process and a Trio run; it does not pickle")
+
     @property
     def closed(self) -> bool:
         """Whether the window has ended."""

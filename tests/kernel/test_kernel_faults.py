@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import socket as std
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -146,6 +147,58 @@ async def test_input_while_the_rest_goes_out(pair: Pair) -> None:
     pair.near.close()
     pair.far.send_nowait(bytes(100_000))
     assert await drain(pair.far, 6_000_000) == 5_000_000
+
+
+async def test_input_that_waited_when_it_was_closed(pair: Pair) -> None:
+    """Both ends are full, one closes: what waits there is thrown away, so that the peer gets on."""
+    pair.far.send_nowait(bytes(20_000_000))
+    pair.near.send_nowait(bytes(20_000_000))
+    pair.near.close()
+    with trio.fail_after(20):
+        await pair.far.send(b"all of it, before it reads anything")
+    assert await drain(pair.far, 30_000_000) == 20_000_000
+
+
+async def test_the_end_is_told_although_a_copy_of_the_descriptor_lives(pair: Pair) -> None:
+    """Behind the rest comes shutdown, then close: a forked child holds no peer up."""
+    copy = os.dup(pair.near.fileno())
+    pair.near.send_nowait(bytes(5_000_000))
+    pair.near.close()
+    assert pair.near.state == "CLOSING"
+    with trio.fail_after(20):
+        assert await drain(pair.far, 6_000_000) == 5_000_000
+    os.close(copy)
+
+
+async def test_bytes_are_kept_by_reference(pair: Pair) -> None:
+    """What a send leaves behind costs no copy where it was given bytes."""
+    data = bytes(20_000_000)
+    tracemalloc.start()
+    try:
+        pair.near.send_nowait(data)
+        pair.near.max_unsent = 1 << 30
+        pair.near.send_all_nowait(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert pair.near.unsent > 20_000_000
+    assert peak < 1_000_000
+    pair.near.reset()
+
+
+async def test_a_buffer_may_be_used_again_at_once(pair: Pair) -> None:
+    """Anything but bytes is copied before the call returns."""
+    buffer = bytearray(b"m" * 20_000_000)
+    pair.near.send_nowait(buffer)
+    assert pair.near.unsent
+    pair.near.max_unsent = 1 << 30
+    pair.near.send_all_nowait(memoryview(buffer))
+    buffer[:] = bytes(len(buffer))
+    got = 0
+    while got < 40_000_000:
+        part = await pair.far.recv(1 << 20)
+        assert part.count(b"m") == len(part)
+        got += len(part)
 
 
 async def test_peer_closes_while_the_rest_goes_out(pair: Pair) -> None:

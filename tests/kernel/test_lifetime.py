@@ -98,6 +98,35 @@ def test_exit_flush_timeout(provider: Provider) -> None:
     assert isinstance(peers[0].error, ConnectionResetError)
 
 
+@pytest.mark.parametrize(
+    ("options", "least", "most"),
+    [({}, 2, 15), ({"exit_flush_timeout": 6}, 6, 15), ({"exit_flush_timeout": 1000}, 30, 500)],
+)
+def test_how_long_the_end_of_a_run_may_take(
+    provider: Provider, options: dict[str, float], least: float, most: float
+) -> None:
+    """exit_flush_timeout without progress, 2 s by default; 30 s in all. (It is a fast clock.)"""
+    clock = trio.testing.MockClock(rate=10 if most < 100 else 100)
+    stack = provider.make_stack(**options)
+    peers: list[Sink] = []
+    ended: list[float] = []
+
+    async def main() -> None:
+        with wsock.socket(stack=stack) as listener:
+            listener.bind((provider.host, 0))
+            listener.listen()
+            peers.append(Sink(listener.getsockname()))
+            sock, _ = await listener.accept()
+        fill(sock)
+        sock.close()
+        ended.append(trio.current_time())
+
+    trio.run(main, clock=clock)
+    assert least <= clock.current_time() - ended[0] <= most
+    assert stack.provider.flushes_given_up == 1
+    peers[0].sock.close()
+
+
 def test_an_open_socket_with_a_rest_closes_after_the_run(provider: Provider) -> None:
     """A socket whose rest could not go out in its run: close() after it still gives all back."""
     stack = provider.make_stack(exit_flush_timeout=0.02)
@@ -240,6 +269,43 @@ async def test_forked_child_harms_nothing(pair: Pair, window: wsock.Window) -> N
         assert pair.near.recv_nowait(9) == b"abc"
 
 
+def test_a_forked_child_has_bindings_of_its_own(provider: Provider) -> None:
+    """What the parent holds is for the kernel to judge there, as with any other process."""
+    world = World(provider)
+    holder = world.socket()
+    holder.bind((provider.host, 0))
+    address = holder.getsockname()
+    with pytest.raises(wsock.WSAEADDRINUSE):
+        world.socket().bind(address)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            world.socket().bind(address)  # neither listens: for Linux that is no conflict
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    world.close()
+
+
+def test_all_stacks_of_a_process_share_its_bindings(provider: Provider) -> None:
+    """One process is one host: another stack, of whatever engine, holds its addresses too."""
+    holder = wsock.socket(stack=provider.make_stack())
+    holder.bind((provider.host, 0))
+    for stack in (provider.make_stack(), wsock.Stack(engine="waits")):
+        with wsock.socket(stack=stack) as other:
+            with pytest.raises(wsock.WSAEADDRINUSE):
+                other.bind(holder.getsockname())
+            other.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
+            with pytest.raises(wsock.WSAEACCES):
+                other.bind(holder.getsockname())
+    holder.close()
+
+
 def test_forked_children_serve_one_listener(provider: Provider) -> None:
     """Made before any run and forked, a listener serves in each child, in a run of its own."""
     world = World(provider)
@@ -334,12 +400,12 @@ async def test_collected_in_another_thread(world: World) -> None:
     assert endpoint.state == "CLOSED"
 
 
-async def test_pickling_is_refused(pair: Pair) -> None:
-    """Sockets belong to a process and a run: they do not pickle, nor copy."""
-    with pytest.raises(TypeError, match="pickle"):
-        pickle.dumps(pair.near)
-    with pytest.raises(TypeError):
-        copy.copy(pair.near)
+async def test_pickling_is_refused(pair: Pair, window: wsock.Window) -> None:
+    """Sockets, windows and events belong to a process and a run: they do not pickle, nor copy."""
+    for thing in (pair.near, window, wsock.Event()):
+        for refused in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="pickle"):
+                refused(thing)
 
 
 async def test_repr_tells_the_state(world: World) -> None:
