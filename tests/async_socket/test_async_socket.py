@@ -318,6 +318,36 @@ async def test_attach_and_detach(window: wsock.Window) -> None:
     sock.close()
 
 
+async def test_an_attach_that_fails_leaves_both_as_they_were(window: wsock.Window) -> None:
+    """The window has ended: the socket may go to another object, and the object have another."""
+    ended = wsock.Window()
+    ended.close()
+    with wsock.socket() as sock, wsock.socket() as other:
+        owner = Recorder(ended)
+        with pytest.raises(wsock.WSAEINVAL):
+            owner.attach(sock)
+        assert sock.handler is None
+        Recorder(window).attach(sock)
+        owner.window = window
+        owner.attach(other)
+        assert (owner.socket, other.handler) == (other, owner)
+
+
+async def test_accepting_into_an_object_that_has_a_socket(window: wsock.Window) -> None:
+    """WSAEINVAL, and the client waits on; an object of another window is moved to this one."""
+    server = listening(window, AsyncSocket)
+    with await connected(server) as client:
+        with pytest.raises(wsock.WSAEINVAL):
+            server.accept(server)
+        elsewhere = wsock.Window()
+        accepted = server.accept(Recorder(elsewhere))
+        assert accepted.window is window
+        assert accepted.socket.getpeername() == client.getsockname()
+        accepted.close()
+        elsewhere.close()
+    server.close()
+
+
 async def test_without_a_socket_every_call_says_so(window: wsock.Window) -> None:
     """WSAENOTSOCK before create and after detach; close does nothing."""
     empty = Recorder(window)

@@ -4,6 +4,7 @@ import errno
 import logging
 import resource
 import socket as std
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -221,6 +222,44 @@ async def test_listeners_need_a_free_port() -> None:
             await open_tcp_listeners(port, host="127.0.0.1")
     for listener in await open_tcp_listeners(port, host="127.0.0.1", backlog=5):
         await listener.aclose()
+
+
+async def test_listeners_all_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One address of several that is taken: those before it are closed again."""
+    (taken,) = await open_tcp_listeners(0, host="127.0.0.1")
+
+    async def resolve(*_: object, **__: object) -> list[tuple[str, int]]:
+        await trio.lowlevel.checkpoint()
+        return [("127.0.0.1", 0), taken.socket.getsockname()]
+
+    monkeypatch.setattr(_streams._socket_waiting, "resolve", resolve)
+    async with taken:
+        with pytest.raises(wsock.WSAEADDRINUSE):
+            await open_tcp_listeners(0)
+        assert [row["state"] for row in wsock.netstat()].count("LISTENING") == 1
+
+
+async def test_the_backlog_is_handed_on() -> None:
+    """As it was given; connection objects are made in advance for it."""
+    (listener,) = await open_tcp_listeners(0, host="127.0.0.1", backlog=5)
+    async with listener:
+        assert len(listener.socket._endpoint.pool.free) == 5
+
+
+async def test_handlers_may_run_in_a_nursery_of_ones_own() -> None:
+    """Then they go on when the server has ended, as with trio.serve_listeners."""
+    async with trio.open_nursery() as handlers:
+        async with trio.open_nursery() as nursery:
+            (listener,) = await nursery.start(
+                partial(serve_tcp, echo, 0, host="127.0.0.1", handler_nursery=handlers)
+            )
+            client = await open_tcp_stream(*listener.socket.getsockname())
+            await client.send_all(b"one")
+            assert await client.receive_some() == b"one"
+            nursery.cancel_scope.cancel()
+        async with client:
+            await client.send_all(b"two")
+            assert await client.receive_some() == b"two"
 
 
 async def test_a_missing_family_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
