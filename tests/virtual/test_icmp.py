@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from talkers import Talker
 
 from wsock.virtual.addresses import packed
-from wsock.virtual.layers import PROTOCOL_ICMP, LocalError
+from wsock.virtual.layers import PROTOCOL_ICMP, PROTOCOL_TCP, LocalError
 from wsock.virtual.network import Network
+from wsock.virtual.tcp import Connection
 from wsock.virtual.wire import icmp, ipv4, udp
 
 if TYPE_CHECKING:
@@ -128,6 +130,35 @@ def test_ic4_an_unconnected_socket_is_told_but_keeps_no_error() -> None:
     net.run_until_quiet()
     assert told == [(LocalError.ECONNREFUSED, B, 9)]
     assert endpoint.take_error() is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "seconds", "destination", "event"),
+    [
+        ("rfc", 183.0, "192.0.2.9", "failed ENETUNREACH"),  # 3/0 of the router: soft
+        ("rfc", 183.0, "10.1.0.9", "failed EHOSTUNREACH"),  # 3/1: nobody answers the router's ARP
+        ("rfc", 0.0, "10.1.0.2", "failed ENOPROTOOPT"),  # 3/2: a host without TCP
+    ],
+)
+def test_ic4_tcp_is_told_through_a_router(
+    profile: str, seconds: float, destination: str, event: str
+) -> None:
+    """IC4, line 58: soft errors are the reason at the end, hard ones the end while connecting."""
+    net = Network(5)
+    lan = net.segment("lan", "10.1.0.0/24")
+    router = net.router("r", lan)
+    bare = net.host("bare", lan)
+    a = net.host("a", profile=profile)
+    net.link(a, router)
+    net.fill_routes()
+    a.add_route("0.0.0.0/0", router)
+    del bare.ipv4.transports[PROTOCOL_TCP]
+    talker = Talker()
+    connection = a.tcp.connect(talker, packed(destination), 80)
+    assert isinstance(connection, Connection)
+    net.run_for(400.0)
+    assert talker.events == [event]
+    assert connection.trace[-1].time_ns / 1e9 == pytest.approx(seconds, abs=0.01)
 
 
 def test_an_error_about_a_packet_of_somebody_else_is_dropped() -> None:

@@ -49,8 +49,7 @@ class TcpProfile:
     syn_retries_on_reset: int = 0
     syn_retry_on_reset_delay_ns: int = 500 * MILLISECOND
 
-    # Ends.
-    msl_ns: int = 120 * SECOND
+    # Ends. TIME-WAIT is twice the maximum segment lifetime.
     time_wait_ns: int = 240 * SECOND
     fin_wait_2_ns: int | None = None
     #: Closing while received bytes are unread: RST (RFC 9293 SHLD-3) or an orderly release.
@@ -96,7 +95,6 @@ LINUX: Final = TcpProfile(
     syn_timeout_ns=None,
     data_resends=15,
     data_timeout_ns=None,
-    msl_ns=30 * SECOND,
     time_wait_ns=60 * SECOND,
     fin_wait_2_ns=60 * SECOND,
     full_backlog="drop",

@@ -271,7 +271,11 @@ class VirtualSocket(trio.socket.SocketType):
     async def send(self, data: Any, flags: int = 0, /) -> int:
         """Send; here always all of it."""
         with _as_kernel():
-            return await self._sock.send(data, flags)
+            try:
+                return await self._sock.send(data, flags)
+            except errors.WSAENOTCONN as error:
+                number = errno.EPIPE if self.type == std.SOCK_STREAM else errno.EDESTADDRREQ
+                raise OSError(number, os.strerror(number)) from error
 
     async def sendto(self, *args: Any) -> int:
         """Send a datagram: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""

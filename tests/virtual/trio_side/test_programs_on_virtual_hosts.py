@@ -5,11 +5,12 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 import trustme
+from trio.testing import MockClock
 
 import wsock
 from wsock.virtual import Network, current_host
@@ -150,6 +151,42 @@ def test_an_exception_of_the_body_leaves_as_itself() -> None:
 
     with pytest.raises(KeyError, match="mine"):
         network.run(main)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_attaching_puts_the_factory_and_the_resolver_back(fails: bool) -> None:
+    """Those of before are in force again after the block, also if it raises."""
+
+    class Before(trio.abc.SocketFactory, trio.abc.HostnameResolver):
+        def socket(self, *_: object) -> Any:
+            raise LookupError("the factory of before")
+
+        async def getaddrinfo(self, *_: object) -> Any:
+            raise LookupError("the resolver of before")
+
+        async def getnameinfo(self, *_: object) -> Any:
+            raise LookupError
+
+    network, server, _ = two_hosts()
+    before = Before()
+
+    async def main() -> None:
+        trio.socket.set_custom_socket_factory(before)
+        trio.socket.set_custom_hostname_resolver(before)
+        with suppress(KeyError):
+            async with network.attach():
+                with server, trio.socket.socket() as sock:
+                    assert sock.fileno() >= 1 << 30
+                found = await trio.socket.getaddrinfo("server.example", 80)
+                assert found[0][4][0] == str(server.address)
+                if fails:
+                    raise KeyError
+        with pytest.raises(LookupError, match="factory of before"):
+            trio.socket.socket()
+        with pytest.raises(LookupError, match="resolver of before"):
+            await trio.socket.getaddrinfo("server.example", 80)
+
+    trio.run(main, clock=MockClock())
 
 
 def test_any_number_of_tasks_may_be_inside_one_host() -> None:
