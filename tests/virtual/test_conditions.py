@@ -128,6 +128,18 @@ def test_a_packet_draws_the_same_whatever_is_switched_on() -> None:
     assert len(with_more) >= len(plain)
 
 
+def test_packets_that_nothing_could_happen_to_draw_too() -> None:
+    """D4: which packets a later fault takes does not depend on whether there was one before."""
+    fates = []
+    for before in ({}, {"jitter": 0.0, "duplicate": 1e-9}):
+        wire = Wire(**before)
+        wire.send(*[b"before"] * 10)
+        wire.direction.change(changes(loss=0.5))
+        fates.append(_received(wire, 100))
+    assert fates[0] == fates[1]
+    assert 10 < len(fates[0]) < 100
+
+
 def test_changed_conditions_hold_for_what_is_sent_then() -> None:
     """Packets on their way keep what they were given; undoing restores the base."""
     wire = Wire(latency=0.1)

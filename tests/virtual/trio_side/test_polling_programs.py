@@ -296,8 +296,9 @@ def test_a_thread_holds_time_still_beside_a_task_that_polls() -> None:
             sock.bind(("0.0.0.0", PORT))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(poll, sock)
-                with trio.fail_after(0.001):
+                with trio.move_on_after(0.001):  # a deadline, for time to go to
                     await trio.to_thread.run_sync(enough.wait)
+                    assert trio.current_time() == 0
                 nursery.cancel_scope.cancel()
 
     network.run(main)

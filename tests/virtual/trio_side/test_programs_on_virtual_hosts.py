@@ -122,26 +122,6 @@ def test_an_idle_hour_costs_nothing() -> None:
     assert network.run(main) == 3600
 
 
-def test_a_thread_holds_virtual_time_still() -> None:
-    """Ruling A6: a worker thread never makes a deadline fire."""
-    network, _, _ = two_hosts()
-
-    async def main() -> float:
-        done = 0
-
-        def work() -> None:
-            nonlocal done
-            while done < 200_000:
-                done += 1
-
-        with trio.fail_after(0.001):
-            await trio.to_thread.run_sync(work)
-        return trio.current_time()
-
-    before = 0.0
-    assert network.run(main) >= before
-
-
 def test_an_exception_of_the_body_leaves_as_itself() -> None:
     """Ruling B21: attach() opens no nursery around the body."""
     network, _, _ = two_hosts()
