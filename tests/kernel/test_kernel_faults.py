@@ -48,6 +48,7 @@ async def test_input_that_waited_when_it_was_closed(pair: Pair) -> None:
     """Both ends are full, one closes: what waits there is thrown away, so that the peer gets on."""
     pair.far.send_nowait(bytes(20_000_000))
     pair.near.send_nowait(bytes(20_000_000))
+    await blocked()
     pair.near.close()
     with trio.fail_after(20):
         await pair.far.send(b"all of it, before it reads anything")

@@ -338,6 +338,23 @@ def test_forked_children_serve_one_listener(provider: Provider) -> None:
     world.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a listener's backlog")
+async def test_the_kernel_gets_the_backlog_as_given(world: World) -> None:
+    """At the first listen and at each later one, whatever the pool of connection objects is."""
+    listener = world.listener(7)
+    for backlog in (7, 0, 1, 300, 5):
+        listener.listen(backlog)
+        with std.socket(fileno=listener.fileno()) as raw:
+            info = raw.getsockopt(std.IPPROTO_TCP, std.TCP_INFO, 32)
+            raw.detach()
+        assert int.from_bytes(info[28:32], sys.byteorder) == backlog  # tcpi_sacked
+    fresh = world.listener(300)
+    with std.socket(fileno=fresh.fileno()) as raw:
+        info = raw.getsockopt(std.IPPROTO_TCP, std.TCP_INFO, 32)
+        raw.detach()
+    assert int.from_bytes(info[28:32], sys.byteorder) == 300
+
+
 async def test_copy_of_the_descriptor_elsewhere(world: World, window: wsock.Window) -> None:
     """Closed here while a copy lives: nothing of it is reported for the next socket's number."""
     listener = world.listener()

@@ -206,6 +206,7 @@ async def test_shared_port_after_a_refusal(world: World) -> None:
         each.setsockopt(std.SOL_SOCKET, std.SO_REUSEADDR, 1)
     holder.bind(("127.0.0.1", 0))
     sock.bind(holder.getsockname())
+    holder.listen()
     with pytest.raises(wsock.WSAECONNREFUSED):
         await sock.connect(world.free_port())
     await sock.connect(world.listener().getsockname())
