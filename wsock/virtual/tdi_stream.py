@@ -492,11 +492,15 @@ class VirtualStream(FileOfHost):
             self.connection.event_disconnect(DisconnectFlags.RELEASE)
 
     def reset(self, connection: Connection, error: int) -> None:
-        """The connection is gone."""
+        """The connection is gone: the peer's doing, or data came for a socket that is closed."""
         del connection
         self.flush_receive()
         self._stop_patience()
-        if self.connection is not None:
+        if self.connection is None:
+            return
+        if error == errno.ECONNABORTED:
+            self.connection.client.on_unwanted_data()  # a TDI_DISCONNECT of its own (NOTES R8)
+        else:
             self.connection.event_disconnect(DisconnectFlags.ABORT, status_from_errno(error))
 
     def closed(self, connection: Connection) -> None:

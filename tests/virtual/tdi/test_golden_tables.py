@@ -128,6 +128,51 @@ def test_a_full_backlog_refuses_with_a_reset() -> None:
     assert clients[2].connect_code == errors.WSAECONNREFUSED.winerror
 
 
+def test_data_for_a_closed_waiting_client_resets() -> None:
+    """Ruling R8: TDI_DISCONNECT ABORT of its own, then what was kept back is given back."""
+    world = World()
+    listener = world.socket("server")
+    listener.bind(at(SERVER, 10000))
+    listener.listen(2)
+    client = world.socket("client")
+    client.connect(at(SERVER, 10000))
+    world.network.run_until_quiet()
+    accepted = listener.accept()
+    client.close()
+    world.network.run_until_quiet()
+    before = len(world.trace.rows("client", profile="tdimon-2003"))
+    accepted.send(b"too late")
+    world.network.run_until_quiet()
+    rows = world.trace.rows("client", profile="tdimon-2003")[before:]
+    assert [row.request for row in rows] == [
+        "TDI_DISCONNECT", "TDI_DISASSOCIATE_ADDRESS", "IRP_MJ_CLEANUP", "IRP_MJ_CLOSE",
+        *["TDI_SET_EVENT_HANDLER"] * 5, "IRP_MJ_CLEANUP",
+    ]  # fmt: skip
+    assert (rows[0].result, rows[0].detail) == ("SUCCESS", "ABORT")
+    with pytest.raises(errors.WSAECONNABORTED):  # its own send provoked the reset
+        accepted.recv(10)
+
+
+def test_a_reset_of_a_closed_waiting_client_is_an_event() -> None:
+    """Ruling R8: here it is the peer that aborts, and TDI_EVENT_DISCONNECT says so."""
+    world = World()
+    listener = world.socket("server")
+    listener.bind(at(SERVER, 10000))
+    listener.listen(2)
+    client = world.socket("client")
+    client.connect(at(SERVER, 10000))
+    world.network.run_until_quiet()
+    accepted = listener.accept()
+    client.close()
+    world.network.run_until_quiet()
+    before = len(world.trace.rows("client", profile="tdimon-2003"))
+    accepted.close(abort=True)
+    world.network.run_until_quiet()
+    rows = world.trace.rows("client", profile="tdimon-2003")[before:]
+    assert (rows[0].request, rows[0].detail) == ("TDI_EVENT_DISCONNECT", "ABORT")
+    assert rows[-1].request == "IRP_MJ_CLEANUP"
+
+
 def test_the_pair_stays_reserved_after_the_objects_are_gone() -> None:
     """Ruling R15, fact S3-7: TIME-WAIT outlives the address object."""
     world = World()

@@ -74,7 +74,7 @@ def process(tcb: Connection, segment: Segment) -> None:
         fin = False
     if tcb.application_gone and data:
         tcb.layer.reset_for(segment)
-        ending.fail(tcb, errno.ECONNRESET, "data after the application closed")
+        ending.fail(tcb, errno.ECONNABORTED, "data after the application closed")
         return
     if fin:
         tcb.fin_position = tcb.rcv_position + offset + len(data)
