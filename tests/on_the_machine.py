@@ -44,7 +44,7 @@ _REASONS: Final[dict[str, dict[str, set[str]]]] = {
     },
     "A virtual host speaks IPv4 alone.": {
         "async_socket/test_async_socket.py": {"test_datagrams"},
-        "socket/test_datagrams.py": {"test_ipv6"},
+        "socket/test_datagrams.py": {"test_ipv6", "test_port_unreachable_over_ipv6"},
         "socket/test_families_and_adopting.py": {
             "test_ipv6",
             "test_ipv6_codes",

@@ -117,7 +117,7 @@ class TLSChannel(Notifier):
         if bit == FD_WRITE:
             tls = self.filter
             fit = tls.handshake_done and not tls.closed and tls.error is None
-            return fit and not self._close_code and self.sock.has_send_room
+            return fit and not self._close_code and self.sock._has_send_room
         # A reset is told at once, as of any socket; what was decrypted before it can still be read.
         return bit == FD_CLOSE and bool(
             self._close_code or (self._is_over() and not self.filter.unread)
@@ -192,16 +192,16 @@ class TLSChannel(Notifier):
 
     def _is_choked(self) -> bool:
         """Whether the peer makes us say much, and reads nothing of it."""
-        if self._chatter <= CHATTER_BYTES or self.sock.has_send_room:
+        if self._chatter <= CHATTER_BYTES or self.sock._has_send_room:
             return False
-        self.sock.owe_send_room()
+        self.sock._owe_send_room()
         return True
 
     def _flush(self) -> None:
         """Send what TLS has to say by itself. A connection that is gone is noticed by reading."""
         data = self.filter.outgoing()
         if data:
-            self._chatter = len(data) + (0 if self.sock.has_send_room else self._chatter)
+            self._chatter = len(data) + (0 if self.sock._has_send_room else self._chatter)
             with suppress(errors.WSAError):
                 self._send(data)
 
@@ -218,10 +218,10 @@ class TLSChannel(Notifier):
         if self._shut_receive:
             self._discard()
         if self.armed & FD_WRITE and self.filter.handshake_done:
-            if self.sock.has_send_room:
+            if self.sock._has_send_room:
                 self.evaluate(FD_WRITE)
             else:
-                self.sock.owe_send_room()
+                self.sock._owe_send_room()
         if self.filter.unread:
             self.evaluate(FD_READ)
         if self._is_over():
@@ -264,7 +264,7 @@ class TLSChannel(Notifier):
         data = flat(data)
         if not data:
             return 0
-        if not (self.filter.handshake_done and self.sock.has_send_room):
+        if not (self.filter.handshake_done and self.sock._has_send_room):
             self._owe_room()
             raise errors.WSAEWOULDBLOCK("send", self.sock.state)
         return self._encrypt(data)
@@ -319,7 +319,7 @@ class TLSChannel(Notifier):
         self.armed |= FD_WRITE
         self.record &= ~FD_WRITE
         if self.filter.handshake_done:
-            self.sock.owe_send_room()
+            self.sock._owe_send_room()
 
     def _check_open(self, call: str) -> None:
         if self.sock.closed:
@@ -400,7 +400,7 @@ class TLSSocket(Socket):
         self._channel("WSAAsyncSelect").async_select(window, message, events)
 
     @property
-    def record(self) -> TLSChannel:
+    def _record(self) -> TLSChannel:
         """What decides which notification is due, of the plaintext."""
         return self._channel("notifications")
 

@@ -168,7 +168,7 @@ def _of_events(events: Iterable[Event]) -> Iterator[Any]:
 def _look(endpoints: Iterable[Any]) -> None:
     for endpoint in endpoints:
         socket = endpoint.owner
-        if socket is None or socket.closed or socket.record is not endpoint:
+        if socket is None or socket.closed or socket._record is not endpoint:
             continue  # (the last: it speaks TLS, and this is about ciphertext)
         for row in socket.notifications():
             note = _notes.get(endpoint, {}).get(row.event)

@@ -396,7 +396,7 @@ class Socket(SocketControl):
           trio.BusyResourceError: another task sends.
         """
         endpoint = self._endpoint
-        self.refuse_second_sender("wait_send_room")
+        self._refuse_second_sender("wait_send_room")
         await checkpoint_if_cancelled()
         endpoint.check_sendable()
         waited = False
@@ -407,7 +407,7 @@ class Socket(SocketControl):
         if not waited:
             await let_others_run()
 
-    def refuse_second_sender(self, call: str) -> None:
+    def _refuse_second_sender(self, call: str) -> None:
         """Raise BusyResourceError if another task waits to send."""
         if self._busy & SENDING:
             raise trio.BusyResourceError(f"{call}: another task sends on {self!r}")

@@ -115,11 +115,11 @@ class SocketControl:
         return self._endpoint.unsent  # type: ignore[no-any-return]
 
     @property
-    def has_send_room(self) -> bool:
+    def _has_send_room(self) -> bool:
         """Whether earlier sends leave room for another one; the system is not asked."""
         return bool(self._endpoint.unsent <= self._endpoint.send_limit)
 
-    def owe_send_room(self) -> None:
+    def _owe_send_room(self) -> None:
         """Have FD_WRITE told when there is room again, as a send that was refused does."""
         self._endpoint.owe_room()
 
@@ -322,7 +322,7 @@ class SocketControl:
         return NetworkEvents(_FLAGS[events], {_FLAGS[bit]: codes[bit] for bit in codes})
 
     @property
-    def record(self) -> afd.Notifier:
+    def _record(self) -> afd.Notifier:
         """What decides which notification is due: the endpoint, or what encrypts above it."""
         return self._endpoint  # type: ignore[no-any-return]
 
@@ -335,7 +335,7 @@ class SocketControl:
         Returns:
           One row per event; see ``NotificationState``.
         """
-        record = self.record
+        record = self._record
         return [
             NotificationState(
                 FD(bit),

@@ -136,7 +136,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
         The end follows what was accepted. A second call does nothing. Always a checkpoint; raises
         as ``send_all``.
         """
-        self.socket.refuse_second_sender("send_eof")
+        self.socket._refuse_second_sender("send_eof")
         await trio.lowlevel.checkpoint()
         try:
             self.socket.shutdown(SD_SEND)

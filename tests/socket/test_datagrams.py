@@ -169,6 +169,25 @@ async def test_port_unreachable_of_an_unconnected_socket(
     assert events_in(window) == []
 
 
+async def test_port_unreachable_over_ipv6(world: World, window: wsock.Window) -> None:
+    """The same there: told once, by the next receive, and by no send to somebody else."""
+    near, far = (world.socket(std.AF_INET6, std.SOCK_DGRAM) for _ in range(2))
+    for sock in (near, far):
+        sock.bind(("::1", 0))
+    with std.socket(std.AF_INET6, std.SOCK_DGRAM) as probe:
+        probe.bind(("::1", 0))
+        nobody = probe.getsockname()
+    near.async_select(window, WM_SOCKET, FD_READ)
+    near.sendto_nowait(b"x", nobody)
+    assert near.sendto_nowait(b"y", far.getsockname()) == 1
+    assert await far.recv(9) == b"y"
+    assert await messages(window) == [(FD_READ, 0)]
+    with pytest.raises(wsock.WSAECONNRESET):
+        near.recvfrom_nowait(9)
+    with pytest.raises(wsock.WSAEWOULDBLOCK):
+        near.recvfrom_nowait(9)
+
+
 async def test_port_unreachable_wakes_the_reader(world: World) -> None:
     """A task that waits in recvfrom gets the error."""
     near = world.bound_datagram()
