@@ -14,9 +14,11 @@ import sys
 import tomllib
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from tests.pages import ROOT, Page, every_page
+from wsock._cli import cli
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +73,14 @@ trio.run(main)
 }
 
 
+#: What the text names in passing; those are not run, but what they name exists.
+IN_THE_TEXT = [
+    (page.name, command)
+    for page in every_page()
+    for command in re.findall(r"`wsock ([a-z][^`|]*)[^`]*`", page.prose)
+]
+
+
 def words(command: str) -> list[str]:
     """The command with this interpreter."""
     found = shlex.split(command)
@@ -104,6 +114,23 @@ def folder(tmp_path: Path) -> Path:
     for name, text in SCRIPTS.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+@pytest.mark.parametrize(("page", "command"), IN_THE_TEXT)
+def test_a_command_that_the_text_names(page: str, command: str) -> None:
+    """It is one of ours, with the options and the sub-command that it is given there."""
+    del page
+    context = click.Context(cli)
+    name, *rest = shlex.split(command)
+    found = cli.get_command(context, name)
+    assert found is not None
+    if isinstance(found, click.Group) and rest and re.fullmatch("[a-z]+", rest[0]):
+        found = found.get_command(context, rest.pop(0))
+    elif isinstance(found, click.Group) and rest:
+        found = found.get_command(context, "run")
+    assert found is not None
+    known = {option for parameter in found.params for option in parameter.opts} | {"--host"}
+    assert known.issuperset(word for word in rest if re.match(r"-\w|--\w", word))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[:50])
