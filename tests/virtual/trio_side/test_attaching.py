@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from wsock.virtual import Host, Network
+from wsock.virtual.testing import LocalNetwork, RealConnectionError
 from wsock.virtual.trio_face import VirtualSocket
 
 ROUNDS = 5
@@ -218,3 +219,25 @@ def test_the_machines_own_sockets_are_not_asked() -> None:
             await trio.socket.getaddrinfo(std.gethostname() + ".example", 80)
 
     network.run(main)
+
+
+def test_a_network_for_tests_refuses_real_connections_while_it_is_attached() -> None:
+    """Whoever attaches it, with a test framework or without; before and after they pass."""
+    network = LocalNetwork()
+
+    def real_connection() -> None:
+        with std.socket() as sock:
+            sock.settimeout(5)
+            sock.connect(address)
+
+    async def main() -> None:
+        with pytest.raises(RealConnectionError, match="allow_real"):
+            real_connection()
+        network.allow_real(address[0])
+        real_connection()
+
+    with std.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        real_connection()
+        network.run(main)
+        real_connection()
