@@ -227,7 +227,7 @@ def _run(options: argparse.Namespace, log: Log) -> int:
     library.addHandler(handler)
     try:
         return trio.run(serve, options, log)
-    except* (OSError, ValueError, DatabaseError, SchemaError) as group:
+    except* (OSError, ValueError, ImportError, DatabaseError, SchemaError) as group:
         for error in _leaves(group):
             print(f"login server: {type(error).__name__}: {error}", file=sys.stderr)
     finally:

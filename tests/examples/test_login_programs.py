@@ -20,6 +20,7 @@ from login_programs import ROOT, SMALL, ask_client, ended, read_until, server
 import wsock
 from examples.login_server import client as client_program
 from examples.login_server.client import Step, read_script, run_script, shown, shown_reply
+from examples.login_server.demo import COLOURS, Screen
 from examples.login_server.limits import Limits
 from examples.login_server.listeners import (
     NotLoopbackError,
@@ -353,6 +354,8 @@ def test_a_server_that_cannot_start_says_why(
     assert "WSAEADDRINUSE" in capsys.readouterr().err
     assert main(["--port", "0", "--database", "nonsense://", *SMALL]) == 2
     assert "nonsense" in capsys.readouterr().err
+    assert main(["--port", "0", "--database", "sqlite+pysqlcipher://", *SMALL]) == 2
+    assert re.fullmatch("login server: ModuleNotFoundError: .*\n", capsys.readouterr().err)
 
 
 # What the README says
@@ -459,6 +462,33 @@ async def test_the_client_talks_to_the_server(tmp_path: Path) -> None:
 
 
 # The demo
+
+
+@pytest.mark.parametrize(
+    ("terminal", "setting", "coloured"),
+    [
+        (True, ("TERM", "xterm"), True),
+        (False, ("TERM", "xterm"), False),
+        (True, ("TERM", "dumb"), False),
+        (True, ("NO_COLOR", "1"), False),
+    ],
+)
+def test_the_demo_has_colour_where_the_terminal_has(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, setting: tuple[str, str], coloured: bool
+) -> None:
+    """Each side its own; none in a pipe, on a dumb terminal, or where it is not wanted."""
+    out = io.StringIO()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv(*setting)
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stdout", out)
+    screen = Screen()
+    for who in COLOURS:
+        screen.show(who, "words")
+    assert len(set(COLOURS.values())) == len(COLOURS)
+    assert all(colour in out.getvalue() for colour in COLOURS.values()) is coloured
+    assert ("\x1b" in out.getvalue()) is coloured
+    assert out.getvalue().count("words") == len(COLOURS)
 
 
 async def test_the_demo_shows_both_sides_and_ends_well() -> None:
