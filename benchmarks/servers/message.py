@@ -10,74 +10,82 @@ from wsock import FD_ACCEPT, FD_CLOSE, FD_READ, FD_WRITE, WM_USER
 
 WM_SOCKET = WM_USER + 1
 EVENTS = FD_READ | FD_WRITE | FD_CLOSE
-
-
-def accept(message: wsock.Message) -> None:
-    """Take a connection; it inherits window, message and events of the listener."""
-    message.socket.accept_nowait()
-
-
-def close(message: wsock.Message) -> None:
-    """The peer has ended and everything was read: what was not yet taken goes out still."""
-    sock = message.socket
-    if sock.data is not None and message.error == 0:
-        sock.send_all_nowait(sock.data)
-    sock.close()
+READS_AT_ONCE = 32
 
 
 def echo(message: wsock.Message) -> None:
     """Send back what came. Not reading again is what holds the peer back: no recv, no FD_READ."""
     sock = message.socket
-    if message.event == FD_WRITE:
-        if sock.data is None:
+    try:
+        if message.event == FD_READ:
+            if sock.data is not None:
+                return
+        elif message.event == FD_WRITE:
+            if sock.data is None:
+                return
+            sock.send_nowait(sock.data)
+            sock.data = None
+        else:
+            begin_or_end(message)
             return
-        sock.send_nowait(sock.data)
-        sock.data = None
-    elif sock.data is not None:
-        return
-    try:
         data = sock.recv_nowait(READ_BYTES)
+        try:
+            sock.send_nowait(data)
+        except wsock.WSAEWOULDBLOCK:
+            sock.data = data
     except wsock.WSAEWOULDBLOCK:
-        return
-    if not data:
-        return
-    try:
-        sock.send_nowait(data)
-    except wsock.WSAEWOULDBLOCK:
-        sock.data = data
+        return  # the message came late: it was read already
+    except wsock.WSAError:
+        sock.close()
 
 
 def sink(message: wsock.Message) -> None:
-    """Throw away what came."""
-    if message.event == FD_READ:
-        message.socket.recv_nowait(READ_BYTES)
+    """Throw away what came: all of it, as uvloop reads on while there is more."""
+    sock = message.socket
+    try:
+        if message.event == FD_READ:
+            for _ in range(READS_AT_ONCE):
+                if len(sock.recv_nowait(READ_BYTES)) < READ_BYTES:
+                    break
+        else:
+            begin_or_end(message)
+    except wsock.WSAEWOULDBLOCK:
+        return
+    except wsock.WSAError:
+        sock.close()
 
 
 def source(message: wsock.Message) -> None:
     """Send the block until the system's buffer is full; FD_WRITE says when to go on."""
+    sock = message.socket
     try:
-        while True:
-            message.socket.send_nowait(BLOCK)
+        if message.event == FD_WRITE:
+            while True:
+                sock.send_nowait(BLOCK)
+        begin_or_end(message)
     except wsock.WSAEWOULDBLOCK:
         return
+    except wsock.WSAError:
+        sock.close()
+
+
+def begin_or_end(message: wsock.Message) -> None:
+    """Take a connection, which inherits window, message and events of the listener; or end one.
+
+    What was not yet taken of a connection whose peer has ended goes out still.
+    """
+    sock = message.socket
+    if message.event == FD_ACCEPT:
+        sock.accept_nowait()
+    elif message.event == FD_CLOSE:
+        if sock.data is not None and message.error == 0:
+            sock.send_all_nowait(sock.data)
+        sock.close()
 
 
 async def serve(port: int, work: Work) -> None:
     """Dispatch for ever."""
-    handle = {"echo": echo, "sink": sink, "source": source}[work]
-
-    def procedure(message: wsock.Message) -> None:
-        event = message.event
-        try:
-            if event & (FD_READ | FD_WRITE):
-                handle(message)
-            elif event == FD_ACCEPT:
-                accept(message)
-            elif event == FD_CLOSE:
-                close(message)
-        except wsock.WSAError:
-            message.socket.close()
-
+    procedure = {"echo": echo, "sink": sink, "source": source}[work]
     listening = wsock.from_stdlib_socket(listener(port))
     async with wsock.Window() as window:
         listening.async_select(window, WM_SOCKET, EVENTS | FD_ACCEPT)
