@@ -109,18 +109,17 @@ def _serve(
     procedure: Callable[[Message], object],
     on_error: Callable[[Exception, Message], object] | None,
 ) -> Message | None:
-    messages = queue._messages
-    take = messages.popleft
+    take = queue._messages.popleft
     while True:
         try:
             for _ in turns:
-                if not messages:  # a nested pump has taken the rest
+                try:
+                    message = take()
+                except IndexError:  # a nested pump has taken the rest
                     break
-                message = take()
                 if message.__class__ is PostedMessage and _ends_loop(queue, message):
                     return message
-                result = procedure(message)
-                if result is not None:
+                if (result := procedure(message)) is not None:
                     _refuse_awaitable(result)
         except _AwaitableResultError:
             raise

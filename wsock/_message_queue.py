@@ -15,6 +15,8 @@
 # Rule 3: post, post_quit and wake may be called from any thread, and from a signal handler: no
 #         locks. Everything else belongs to the thread of the loop.
 # Rule 4: one reader. It sleeps with ``_sleeper`` set, and is rescheduled once per sleep.
+# Rule 5: ``put`` queues a notification: the deque's own append, but while the reader sleeps a
+#         method that also wakes it. So whoever puts need not ask, and most puts are one C call.
 #
 # Sources: learn.microsoft.com, GetMessage, PeekMessage, PostMessage, PostQuitMessage, SetTimer,
 # "About Messages and Message Queues".
@@ -81,6 +83,7 @@ class MessageQueue:
         "_taken",
         "_timers",
         "max_messages",
+        "put",
     )
 
     def __init__(self, max_messages: int = 10_000) -> None:
@@ -88,6 +91,8 @@ class MessageQueue:
             raise ValueError(f"max_messages must be at least 1, not {max_messages}")
         self.max_messages: Final = max_messages
         self._messages: deque[Message] = deque()
+        #: Queue a notification; in the thread of the loop.
+        self.put: Callable[[Message], None] = self._messages.append
         self._quit: Any = None  # what PostQuitMessage left: a one-element tuple with the code
         self._timers = WindowTimers()
         self._closed = False
@@ -135,8 +140,16 @@ class MessageQueue:
         """Let the reader look again, if it sleeps."""
         sleeper = self._sleeper
         if sleeper is not None:
-            self._sleeper = None
+            self._awake()
             reschedule(sleeper)
+
+    def _awake(self) -> None:
+        self._sleeper = None
+        self.put = self._messages.append
+
+    def _put_and_wake(self, message: Message) -> None:
+        self._messages.append(message)
+        self.wake()
 
     def _wake_from_anywhere(self) -> None:
         home = self._home
@@ -334,14 +347,15 @@ class MessageQueue:
         # A thread appends first and then looks for a sleeper; here it is the other way round, so
         # one of the two sees the other.
         if self._is_there(filters):
-            self._sleeper = None
+            self._awake()
             await cancel_shielded_checkpoint()
             return
         due = self._timers.next_due(filters)
         timer = None if due == math.inf else _timers.call_at(due, self.wake)
+        self.put = self._put_and_wake
 
         def abort(_: object) -> Abort:
-            self._sleeper = None
+            self._awake()
             return Abort.SUCCEEDED
 
         try:

@@ -313,8 +313,12 @@ class SocketControl:
         Raises:
           WSAENOTSOCK: the socket is closed; then nothing is taken or reset.
         """
-        self._endpoint.check_open("WSAEnumNetworkEvents")
-        events, codes = self._endpoint.enumerate_events()
+        endpoint = self._endpoint
+        if endpoint.attention:
+            endpoint.check_open("WSAEnumNetworkEvents")
+        else:
+            endpoint.check_thread("WSAEnumNetworkEvents")
+        events, codes = endpoint.enumerate_events()
         if event is not None:
             event.reset()
         if codes is None:

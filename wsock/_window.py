@@ -69,7 +69,7 @@ class Window:
         gets the messages of the other windows, and ending this window leaves the queue alone.
     """
 
-    __slots__ = ("__weakref__", "_append", "_closed", "_endpoints", "_owns_queue", "queue")
+    __slots__ = ("__weakref__", "_closed", "_endpoints", "_owns_queue", "queue")
 
     kind: ClassVar[Literal["message"]] = "message"
 
@@ -78,7 +78,6 @@ class Window:
         self.queue: Final = MessageQueue(max_messages) if queue is None else queue
         self._endpoints: dict[Selectable, None] = {}
         self._closed = False
-        self._append: Callable[[Message], None] = self.queue._messages.append
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self.queue)} queued"
@@ -255,9 +254,7 @@ class Window:
             notice = Message(self, endpoint.message, endpoint.owner, bit, code)
             if bit == FD_READ:
                 endpoint.notice = notice
-        self._append(notice)
-        if self.queue._sleeper is not None:
-            self.queue.wake()
+        self.queue.put(notice)
 
     def selected(self, endpoint: Selectable) -> None:
         """From now on ``endpoint`` reports here; keep it alive.

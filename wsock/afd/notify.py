@@ -54,7 +54,10 @@ NotificationStanding = Literal["idle", "posted", "disabled"]
 
 
 class Target(Protocol):
-    """Who is told: a window (messages) or an event object."""
+    """Who is told: a window (messages) or an event object.
+
+    A window also has a ``queue``; its ``put`` queues once more what ``report`` left in ``notice``.
+    """
 
     kind: ClassVar[Literal["message", "event"]]
 
