@@ -153,7 +153,7 @@ class ScriptedFile:
 
     # Data
 
-    def transmit(self, data: Any, flags: int) -> int:
+    def send(self, data: Any, flags: int) -> int:
         data = bytes(data)
         if not data:
             return 0
@@ -167,7 +167,14 @@ class ScriptedFile:
         self.wire.later(lambda: self._acknowledged(len(data), flags))
         return 0
 
-    queue = transmit
+    def queue(self, data: Any) -> int:
+        return self.send(data, 0)
+
+    def keep(self, data: Any, done: int) -> None:
+        """The wire has it all."""
+
+    def refused(self) -> None:
+        """It never refuses."""
 
     def _urgent(self, data: bytes, flags: int) -> None:
         assert self.peer is not None

@@ -203,15 +203,12 @@ async def test_a_fault_of_ours_fails_that_endpoint_only(
     """An exception while one file is served fails that endpoint: FD_CLOSE; others go on."""
     first, second = await world.pair(), await world.pair()
     first.near.async_select(window, WM_SOCKET, FD_READ | FD_CLOSE)
-    connection = first.near._endpoint.connection
 
-    class Broken(type(connection)):  # type: ignore[misc]
-        __slots__ = ()
-
-        def indicate(self) -> None:
+    class Broken:
+        def on_readable(self) -> None:
             raise ZeroDivisionError
 
-    connection.__class__ = Broken
+    first.near._endpoint.file.reader = Broken()
     with caplog.at_level(logging.ERROR, "wsock"):
         first.far.send_nowait(b"a")
         assert await messages(window) == [(FD_CLOSE, wsock.WSAECONNABORTED.winerror)]

@@ -24,7 +24,7 @@ from __future__ import annotations
 import errno
 import socket as std
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
 from ..constants import FD_CLOSE, FD_OOB, FD_READ
@@ -76,7 +76,11 @@ _FATAL: Final = frozenset(
 class ReceivingEndpoint(Endpoint):
     """A stream endpoint as far as receiving goes."""
 
-    __slots__ = ()
+    __slots__ = ("transport",)
+
+    #: Where data goes and comes from once connected: the file, or the connection object if somebody
+    #: watches it (``ConnectionObject.open_way``).
+    transport: Any
 
     type = int(std.SOCK_STREAM)
 
@@ -92,7 +96,7 @@ class ReceivingEndpoint(Endpoint):
         if flags or self.attention or max_bytes <= 0:
             return self._receive_carefully(max_bytes, flags)
         try:
-            data: bytes = self.connection.read(max_bytes)
+            data: bytes = self.transport.recv(max_bytes)
         except OSError as error:
             raise self._read_failed(error) from None
         if len(data) == max_bytes:
@@ -100,7 +104,8 @@ class ReceivingEndpoint(Endpoint):
         else:
             self.readable = False
             self.armed |= READ_AND_OOB
-            self.record &= KEEP
+            if self.record:
+                self.record &= KEEP
         return data
 
     def recv_into(self, buffer: memoryview, flags: int = 0) -> int:
@@ -111,7 +116,7 @@ class ReceivingEndpoint(Endpoint):
             buffer[: len(data)] = data
             return len(data)
         try:
-            count: int = self.connection.read_into(buffer, max_bytes)
+            count: int = self.transport.recv_into(buffer, max_bytes)
         except OSError as error:
             raise self._read_failed(error) from None
         if count == max_bytes:
@@ -119,7 +124,8 @@ class ReceivingEndpoint(Endpoint):
         else:
             self.readable = False
             self.armed |= READ_AND_OOB
-            self.record &= KEEP
+            if self.record:
+                self.record &= KEEP
         return count
 
     def _more_may_wait(self) -> None:
@@ -132,7 +138,8 @@ class ReceivingEndpoint(Endpoint):
         if isinstance(error, BlockingIOError):
             self.readable = False
             self.armed |= READ_AND_OOB
-            self.record &= KEEP
+            if self.record:
+                self.record &= KEEP
             return errors.WSAEWOULDBLOCK("recv", self.state)
         failure = self.broken("recv", error)
         self.re_enable(READ_AND_OOB)
@@ -183,7 +190,7 @@ class ReceivingEndpoint(Endpoint):
             return self._from_transport(max_bytes, peek)
         # Bytes before the reset stay readable (ruling B7): the transport still has them, or not.
         try:
-            data: bytes = self.connection.read(max_bytes, peek)
+            data: bytes = self.transport.recv(max_bytes, peek)
         except OSError:
             data = b""
         if data:
@@ -192,7 +199,7 @@ class ReceivingEndpoint(Endpoint):
 
     def _from_transport(self, max_bytes: int, peek: int) -> bytes:
         try:
-            data: bytes = self.connection.read(max_bytes, peek)
+            data: bytes = self.transport.recv(max_bytes, peek)
         except BlockingIOError:
             self.readable = False
             if not self.urgent and not self.host.device.provider.eager:
@@ -271,7 +278,7 @@ class ReceivingEndpoint(Endpoint):
 
     def _urgent_from_transport(self, max_bytes: int, flags: int) -> bytes:
         try:
-            data: bytes = self.connection.read(max_bytes, flags & (_MSG_OOB | _MSG_PEEK))
+            data: bytes = self.transport.recv(max_bytes, flags & (_MSG_OOB | _MSG_PEEK))
         except OSError as error:
             # Linux says EINVAL where no urgent byte is; for Winsock that is "not now".
             if error.errno in (errno.EINVAL, errno.EAGAIN):
@@ -375,7 +382,21 @@ class ReceivingEndpoint(Endpoint):
         if self.waiters is None and self.posts & self.armed & FD_READ and not self.attention:
             # ``arrive`` in place: the way of every echoed message.
             self.armed ^= FD_READ
-            self.target.report(self, FD_READ, 0)  # type: ignore[union-attr]  # posts: there is one
+            target: Any = self.target
+            notice = self.notice
+            if notice is None:
+                target.report(self, FD_READ, 0)
+            else:
+                target.queue.put(notice)
+        elif (
+            self.waiters is None
+            and self.mask & self.armed & FD_READ
+            and not (self.attention or self.codes or self.windows_rules)
+        ):
+            # The same for an event object (of messages the first case has them all).
+            self.armed ^= FD_READ
+            self.record |= FD_READ
+            self.target.report(self, FD_READ, 0)  # type: ignore[union-attr]  # mask: there is one
         else:
             self.on_readable_carefully()
 
@@ -401,7 +422,7 @@ class ReceivingEndpoint(Endpoint):
             return
         if not self.host.device.provider.eager:
             try:
-                self.urgent += self.connection.read(1, _MSG_OOB)
+                self.urgent += self.transport.recv(1, _MSG_OOB)
             except OSError:  # taken already: this is the same mark
                 return
             self.file.watch_urgent(on=bool(self.mask & FD_OOB))

@@ -219,6 +219,7 @@ class StreamEndpoint(SendingEndpoint):
     def become_connected(self) -> None:
         """Connected or accepted: calls may take the fast path, unless data is pushed to us."""
         self.attention &= ~NOT_CONNECTED
+        self.connection.open_way()
         if self.host.device.provider.eager:
             self.attention |= BUFFERED
             self.send_buffer_changed()

@@ -216,5 +216,7 @@ def trace_endpoint(endpoint: Endpoint, *, on: bool) -> None:
         trace_objects(endpoint.address, on=on)
     if endpoint.connection is not None:
         trace_objects(endpoint.connection, on=on)
+        if endpoint.connection.file is not None:
+            endpoint.connection.open_way()
     if endpoint.pool is not None:
         trace_objects(*endpoint.pool.free, *endpoint.pool.pending, on=on)

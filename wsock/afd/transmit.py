@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import errors
 from ..constants import FD_WRITE
+from ..tdi import NOSIGNAL
 from .receive import ReceivingEndpoint
 from .states import CONNECTED, NOT_CONNECTED, RESET, SHUT_SEND
 
@@ -53,14 +54,18 @@ class SendingEndpoint(ReceivingEndpoint):
         """
         if flags or self.attention or self.unsent > self.send_limit:
             self._check_send(flags, len(data))
+            flags |= NOSIGNAL
+        else:
+            flags = NOSIGNAL
         try:
-            done: int = self.connection.send(data, flags)
+            done: int = self.transport.send(data, flags)
         except OSError as error:
             raise self._send_failed(error) from None
-        length = len(data)
-        if done != length:
-            self.unsent += length - done
-        return length
+        if done == len(data):
+            return done
+        self.file.keep(data, done)
+        self.unsent += len(data) - done
+        return len(data)
 
     def send_more(self, data: BytesLike, max_unsent: int) -> int:
         """Give all of ``data``, behind what waits (send_all_nowait; ruling B4).
@@ -126,6 +131,7 @@ class SendingEndpoint(ReceivingEndpoint):
 
     def _send_failed(self, error: OSError) -> errors.WSAError:
         if isinstance(error, BlockingIOError):
+            self.file.refused()
             self.owe_room()
             return errors.WSAEWOULDBLOCK("send", self.state)
         return self.broken("send", error)

@@ -19,9 +19,9 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
-from ..tdi import StatusError, addresses, status_from_errno
+from ..tdi import NOSIGNAL, StatusError, addresses, status_from_errno
 from .bits import ERR, IN, OUT
-from .files import NOSIGNAL, KernelFile, system_errors
+from .files import KernelFile, system_errors
 
 if TYPE_CHECKING:
     from ..tdi import BytesLike

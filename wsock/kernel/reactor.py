@@ -15,6 +15,7 @@
 #
 # Rule 1: serving runs no user code. ``file.ready(events)`` updates an endpoint, posts, sets or
 #         wakes, and returns.
+#         (For the usual edge of a stream the reader is told from here: a frame less.)
 # Rule 2: an error while serving one file fails that file; nothing leaves the reactor (what leaves a
 #         system task ends the program, what leaves a hook takes the hook away).
 # Rule 3: unregister, then close, always. An epoll entry belongs to the open file, not to the
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EpollReactor", "Reactor", "current_reactor"]
 
+#: What most edges of a stream say: data has come, and there is room.
+_DATA: Final = IN | OUT
 _EVERYTHING: Final = IN | PRI | OUT | RDHUP | ET
 
 #: Files served before tasks get a turn; the rest is for the next pass. When 9,000 connections end
@@ -143,7 +146,10 @@ class EpollReactor(trio.abc.Instrument):
             file = table[number]
             if file is not None:
                 try:
-                    file.ready(events)
+                    if events == _DATA and not file.phase and not file.blocked:
+                        file.reader.on_readable()
+                    else:
+                        file.ready(events)
                 except Exception:
                     _fail(file)
         return bool(ready)

@@ -23,10 +23,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import _timers
-from ..tdi import DisconnectFlags, Status, status_from_errno
+from ..tdi import NOSIGNAL, DisconnectFlags, Status, status_from_errno
 from .bits import ERR, HUP, IN, OUT, PRI, RDHUP
 from .connecting import CONNECTING, MOVING, ConnectingFile
-from .files import NOSIGNAL, ioctl, system_errors
+from .files import ioctl, system_errors
 
 if TYPE_CHECKING:
     from ..tdi import BytesLike
@@ -118,14 +118,11 @@ class KernelStream(ConnectingFile):
 
     def ready(self, events: int) -> None:
         """Data, room, an urgent byte, an end or an error."""
-        if events == _DATA and not self.phase and not self.blocked:
-            self.connection.indicate()
-            return
         if self.phase or events & _USUAL:
             self._ready_carefully(events)
             return
         if events & IN:
-            self.connection.indicate()
+            self.reader.on_readable()
         if self.blocked and events & OUT:
             self._flush()
 
@@ -157,7 +154,7 @@ class KernelStream(ConnectingFile):
             if self.phase == DEAF:
                 self._refuse_data()
                 return
-            self.connection.indicate()
+            self.reader.on_readable()
         if number:
             self._aborted(status_from_errno(number))
             return
@@ -216,20 +213,9 @@ class KernelStream(ConnectingFile):
 
     # Sending
 
-    def transmit(self, data: BytesLike, flags: int) -> int:
-        """Give ``data`` to the system, and keep what it does not take."""
-        try:
-            done = self.send(data, flags | NOSIGNAL)
-        except BlockingIOError:
-            self._block()
-            raise
-        if done != len(data):
-            self._keep(data, done)
-        return done
-
     def queue(self, data: BytesLike) -> int:
         """Keep all of ``data`` behind what is kept already."""
-        self._keep(data, 0)
+        self.keep(data, 0)
         self.queued = True
         return 0
 
@@ -242,13 +228,15 @@ class KernelStream(ConnectingFile):
         rest = self._rest
         return sum(len(view) for view, _ in rest) if rest else 0
 
-    def _block(self) -> None:
+    def refused(self) -> None:
+        """The system had no room: an edge will tell when there is some."""
         self.blocked = True
         self.register()  # adopted before the run, say: somebody has to hear when there is room
         if self.reactor is not None:
             self.reactor.want_write(self)
 
-    def _keep(self, data: BytesLike, done: int) -> None:
+    def keep(self, data: BytesLike, done: int) -> None:
+        """Hold what the system did not take, by reference if it is ``bytes``, else a copy."""
         if isinstance(data, bytes):
             view = memoryview(data)[done:]
         else:
@@ -256,7 +244,7 @@ class KernelStream(ConnectingFile):
         if self._rest is None:
             self._rest = deque()
         self._rest.append((view, len(data)))
-        self._block()
+        self.refused()
 
     def _flush(self) -> None:
         """There is room: send what is kept, then say what is done."""
@@ -271,7 +259,7 @@ class KernelStream(ConnectingFile):
             try:
                 count = self._send_pieces(rest)
             except BlockingIOError:
-                self._block()
+                self.refused()
                 break
             except OSError as error:
                 self._flush_failed(error)
@@ -294,7 +282,7 @@ class KernelStream(ConnectingFile):
             view, total = rest[0]
             if count < len(view):
                 rest[0] = (view[count:], total)
-                self._block()
+                self.refused()
                 return
             count -= len(view)
             rest.popleft()

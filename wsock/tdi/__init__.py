@@ -16,7 +16,7 @@ from . import addresses
 from .address import AddressObject
 from .connection import ConnectionClient, ConnectionObject
 from .device import Device
-from .provider import BytesLike, Provider, TransportFile
+from .provider import NOSIGNAL, BytesLike, Provider, TransportFile
 from .status import (
     HANDLER_ORDER,
     STATUS_TO_WSA,
@@ -42,6 +42,7 @@ from .unsupported import UnsupportedRequests
 
 __all__ = [
     "HANDLER_ORDER",
+    "NOSIGNAL",
     "STATUS_TO_WSA",
     "AddressObject",
     "BytesLike",

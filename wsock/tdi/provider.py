@@ -7,8 +7,8 @@
 # Rule 1: requests go down by the methods of TransportFile; everything that happens later comes
 #         up by the methods of the object the file was given (``connection``, ``address``), in the
 #         loop's thread, and returns at once.
-# Rule 2: control requests fail with StatusError. ``recv``, ``recv_into`` and ``transmit`` are the
-#         hot path and speak the system's language instead: BlockingIOError for "not now", another
+# Rule 2: control requests fail with StatusError. ``recv``, ``recv_into`` and ``send`` are the hot
+#         path and speak the system's language instead: BlockingIOError for "not now", another
 #         OSError for a failed connection. So the lowest object can be the system's own socket.
 # Rule 3: a file outlives its object where the protocol wants it (a FIN that is under way); it then
 #         has ``connection`` None and reports to nobody.
@@ -16,7 +16,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import socket as std
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from .address import AddressObject
     from .connection import ConnectionObject
 
-__all__ = ["BytesLike", "Provider", "TransportFile"]
+__all__ = ["NOSIGNAL", "BytesLike", "Provider", "TransportFile"]
+
+#: A flag of every send: never SIGPIPE, also where a host program has restored its default. A plain
+#: int: ``|`` with the standard library's enum costs 1.1 us against 0.04 (timeit, CPython 3.11).
+NOSIGNAL: Final[int] = int(getattr(std, "MSG_NOSIGNAL", 0))
 
 #: What may be sent: ``bytes`` is kept by reference, every other buffer is copied before the call
 #: returns (ruling A1).
@@ -36,6 +41,8 @@ class TransportFile(Protocol):
 
     connection: ConnectionObject | None
     address: AddressObject | None
+    #: Who is told that data has arrived (``on_readable``), while there is a connection.
+    reader: Any
 
     @property
     def thread(self) -> int:
@@ -90,21 +97,30 @@ class TransportFile(Protocol):
     def stop_offers(self) -> None:
         """Offer no further connection; those that were offered may still be accepted."""
 
-    def transmit(self, data: BytesLike, flags: int) -> int:
-        """Take all of ``data`` (TDI_SEND). Return how many bytes are done with at once.
+    def send(self, data: BytesLike, flags: int, /) -> int:
+        """TDI_SEND: take what there is room for. Return how many bytes are done with at once.
 
-        For the rest ``connection.sent(n)`` and ``connection.complete_send(length, status)`` follow.
+        The caller then says ``keep`` unless that is all.
 
         Raises:
-          BlockingIOError: no room at all; nothing was taken, ``connection.send_possible`` follows.
+          BlockingIOError: no room at all, nothing was taken; the caller then says ``refused``.
           OSError: the connection has failed.
         """
 
+    def keep(self, data: BytesLike, done: int) -> None:
+        """Take the rest of ``data``, beyond the first ``done`` bytes, if ``send`` has not.
+
+        For it ``connection.sent(n)`` and ``connection.complete_send(length, status)`` follow.
+        """
+
+    def refused(self) -> None:
+        """A send found no room: ``connection.send_possible`` has to follow."""
+
     def queue(self, data: BytesLike) -> int:
-        """Take all of ``data`` behind what is pending already; as ``transmit`` otherwise."""
+        """Take all of ``data`` behind what is pending already. Return how many bytes are done."""
 
     def has_room(self) -> bool:
-        """Whether ``transmit`` would take anything now, as far as is known without asking."""
+        """Whether ``send`` would take anything now, as far as is known without asking."""
 
     def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
         """Take bytes that the transport holds; raises BlockingIOError if it holds none."""

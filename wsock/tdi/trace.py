@@ -22,6 +22,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket as std
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -326,7 +327,7 @@ def _connection_row(
 def _sent_row(connection: ConnectionObject, length: int, status: Status, flags: int) -> TraceRecord:
     record = _connection_row(connection, "TDI_SEND", status)
     record.length = length
-    record.flags = SendFlags.EXPEDITED if flags else 0
+    record.flags = SendFlags.EXPEDITED if flags & std.MSG_OOB else 0
     return record
 
 
@@ -435,23 +436,27 @@ class TracedConnectionObject(ConnectionObject):
         ConnectionObject.close(self)
         _emit(self.device, record)
 
-    def indicate(self) -> None:
+    def on_readable(self) -> None:
         # Edges overlap: what waits now may have been indicated in part by an earlier one.
         available = self.file.available()
         fresh = available - _indicated.get(self, 0)
         if fresh > 0:
             _indicated[self] = available
             _receive_rows(self, fresh)
-        ConnectionObject.indicate(self)
+        ConnectionObject.on_readable(self)
 
-    def read(self, max_bytes: int, flags: int = 0) -> bytes:
-        data = ConnectionObject.read(self, max_bytes, flags)
+    def open_way(self) -> None:
+        # By this object, so that it can write down what passes.
+        self.client.transport = self.file.reader = self
+
+    def recv(self, max_bytes: int, flags: int = 0) -> bytes:
+        data = ConnectionObject.recv(self, max_bytes, flags)
         if not flags and max_bytes > 0:
             _taken(self, len(data))
         return data
 
-    def read_into(self, buffer: memoryview, max_bytes: int) -> int:
-        count = ConnectionObject.read_into(self, buffer, max_bytes)
+    def recv_into(self, buffer: memoryview, max_bytes: int) -> int:
+        count = ConnectionObject.recv_into(self, buffer, max_bytes)
         if max_bytes > 0:
             _taken(self, count)
         return count

@@ -61,8 +61,11 @@ class UnsupportedRequests:
     def stop_offers(self) -> None:
         raise _invalid()
 
-    def transmit(self, data: BytesLike, flags: int) -> int:
+    def keep(self, data: BytesLike, done: int) -> None:
         raise _invalid()
+
+    def refused(self) -> None:
+        """Nobody asks."""
 
     def queue(self, data: BytesLike) -> int:
         raise _invalid()

@@ -83,8 +83,8 @@ class VirtualStream(FileOfHost):
 
     __slots__ = (
         "_deaf", "_last_send", "_patience", "address", "as_a_kernel", "binding", "connection",
-        "descriptor", "host", "listener", "outstanding", "provider", "refusing", "settings", "tcp",
-        "type", "urgent_bytes",
+        "descriptor", "host", "listener", "outstanding", "provider", "reader", "refusing",
+        "settings", "tcp", "type", "urgent_bytes",
     )  # fmt: skip
 
     def __init__(self, provider: VirtualProvider, descriptor: int) -> None:
@@ -94,6 +94,7 @@ class VirtualStream(FileOfHost):
         self.type = std.SOCK_STREAM
         self.settings = TcpSettings(self.host.profile)
         self.connection: ConnectionObject | None = None
+        self.reader: Any = None  # asked by nobody: data is pushed here
         self.address: AddressObject | None = None
         self.tcp: Connection | None = None
         self.binding: Binding | None = None
@@ -219,7 +220,7 @@ class VirtualStream(FileOfHost):
 
     # Sending
 
-    def transmit(self, data: BytesLike, flags: int) -> int:
+    def send(self, data: BytesLike, flags: int, /) -> int:
         """TDI_SEND: TCP takes all of it; nothing is done before it is acknowledged."""
         tcp = self.tcp
         if tcp is None:
@@ -243,9 +244,15 @@ class VirtualStream(FileOfHost):
 
     def queue(self, data: BytesLike) -> int:
         """Behind what is pending, as every send is."""
-        self.transmit(data, 0)
+        self.send(data, 0)
         self._last_send = 0
         return 0
+
+    def keep(self, data: BytesLike, done: int) -> None:
+        """Nothing to do: TCP has it all."""
+
+    def refused(self) -> None:
+        """Nothing to do: TCP tells of room whenever there is some again."""
 
     def drop_rest(self) -> int:
         """Take back what has not gone out of the last send, unless something is queued behind."""
