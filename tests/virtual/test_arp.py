@@ -98,6 +98,18 @@ def test_ar2_an_old_entry_is_asked_again_by_unicast_first() -> None:
     assert any(packet.udp for packet in cap.packets[:2])  # nothing waited
 
 
+def test_ar3_an_old_entry_is_asked_for_once_however_much_is_sent() -> None:
+    """AR3: ten packets while the answer is under way are no reason to ask again."""
+    net, (a, _) = segment()
+    send(a, B)
+    net.run_for(61)
+    cap = net.capture(a)
+    for _ in range(10):
+        send(a, B)
+    net.run_until_quiet()
+    assert arp_packets(cap.packets) == ["ARP request (unicast)", "ARP reply"]
+
+
 def test_ar2_a_neighbour_that_is_silent_is_asked_by_broadcast_then() -> None:
     """AR2: a second after the unanswered unicast the MAC is forgotten, and all are asked."""
     net, (a, b) = segment()

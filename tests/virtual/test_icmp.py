@@ -29,7 +29,7 @@ def linked() -> tuple[Network, HostCore, HostCore]:
 
 def deliver_to_b(net: Network, b: HostCore, data: bytes) -> list[str]:
     """Deliver bytes at b; return the names of what b sends because of them."""
-    cap = net.capture(b)
+    cap = net.capture(b.wires[0])
     b.interfaces["eth0"].deliver(data)
     net.run_until_quiet()
     return [packet.name for packet in cap.packets if packet.outgoing]
@@ -74,7 +74,7 @@ def datagram(**changes: object) -> bytes:
     """A UDP datagram from a to a closed port of b, with fields of the packet changed."""
     fields: dict[str, object] = {"source": A, "destination": B} | changes
     source, destination = fields.pop("source"), fields.pop("destination")
-    payload = udp.build(A, 1000, B, 9, b"x")
+    payload = udp.build(source, 1000, destination, 9, b"x")  # type: ignore[arg-type]
     return ipv4.build(source, destination, 17, payload, **fields)  # type: ignore[arg-type]
 
 
@@ -99,6 +99,56 @@ def test_ic3_no_error_is_sent_about(data: bytes) -> None:
     """IC3: never about an ICMP error, a later fragment, broadcast or multicast, or a bad source."""
     net, _, b = linked()
     assert deliver_to_b(net, b, data) == []
+
+
+@pytest.mark.parametrize(("offset", "sent"), [(0, ["ICMP time exceeded"]), (3, [])])
+def test_ic3_a_router_complains_of_a_first_fragment_only(offset: int, sent: list[str]) -> None:
+    """IC3: who gets the error could not know what a later one belongs to."""
+    net = Network(5)
+    a, r, b = net.host("a"), net.router("r"), net.host("b")
+    net.link(a, r)
+    net.link(r, b)
+    far = packed(str(b.address))
+    data = datagram(destination=far, ttl=1, flags_offset=ipv4.MORE_FRAGMENTS | offset)
+    assert deliver_to_b(net, r, data) == sent
+
+
+def test_ic3_an_empty_icmp_packet_is_not_complained_of() -> None:
+    """IC3: nobody can tell that it is no error."""
+    net = Network(5)
+    a, r, b = net.host("a"), net.router("r"), net.host("b")
+    net.link(a, r)
+    net.link(r, b)
+    data = ipv4.build(A, packed(str(b.address)), PROTOCOL_ICMP, b"", ttl=1)
+    assert deliver_to_b(net, r, data) == []
+
+
+def test_ic2_an_error_comes_from_the_address_that_was_asked() -> None:
+    """IC2: a host with two addresses answers from the one in question (RFC 1122, 3.2.2)."""
+    net = Network(5)
+    a, r, b = net.host("a"), net.router("r"), net.host("b")
+    net.link(a, r)
+    net.link(r, b)
+    a.add_route("0.0.0.0/0", r)
+    far = r.wires[1].address
+    cap = net.capture(a)
+    a.udp.open().send(b"x", far, 9)
+    net.run_until_quiet()
+    assert cap.packets[-1].name == "ICMP port unreachable"
+    assert cap.packets[-1].ip is not None
+    assert cap.packets[-1].ip.source == far
+
+
+def test_ic1_an_echo_keeps_the_codepoint() -> None:
+    """IC1: the answer is treated on its way as the question was (RFC 1349 section 5.1)."""
+    net, _, b = linked()
+    cap = net.capture(b)
+    echo = icmp.build_echo(icmp.ECHO_REQUEST, 1, 1, b"x")
+    b.interfaces["eth0"].deliver(ipv4.build(A, B, PROTOCOL_ICMP, echo, tos=46 << 2))
+    net.run_until_quiet()
+    (reply,) = [packet for packet in cap.packets if packet.outgoing]
+    assert reply.ip is not None
+    assert reply.ip.dscp == 46
 
 
 def test_ic3_an_error_is_sent_about_an_ordinary_datagram() -> None:

@@ -6,6 +6,7 @@ from test_udp import A, B, bound, hosts, received
 
 from wsock.virtual.addresses import packed
 from wsock.virtual.layers import LocalError
+from wsock.virtual.network import Network
 from wsock.virtual.wire import ipv4, udp
 
 
@@ -106,3 +107,24 @@ def test_ud7_ttl_0_stays_in_the_host() -> None:
     sender.send(b"here", group, 5000)
     net.run_until_quiet()
     assert [received(member) for member in members] == [[b"here"], []]
+
+
+def test_ud7_a_group_on_loopback() -> None:
+    """Join and send with the interface 127.0.0.1, as on a machine without a network."""
+    net = Network(4)
+    host = net.host("localhost")
+    group, loopback = packed("239.1.2.3"), packed("127.0.0.1")
+    receivers = [host.udp.open() for _ in range(2)]
+    for receiver in receivers:
+        receiver.reuse = True
+        assert receiver.bind(port=5000) is None
+        assert receiver.join(group, loopback) is None
+    sender = host.udp.open()
+    sender.multicast_interface = loopback
+    assert sender.send(b"to the group", group, 5000) is None
+    net.run_until_quiet()
+    for receiver in receivers:
+        datagram = receiver.receive()
+        assert datagram is not None
+        assert (datagram.data, datagram.source) == (b"to the group", loopback)
+        assert receiver.receive() is None

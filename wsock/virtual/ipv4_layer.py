@@ -182,7 +182,8 @@ class Ipv4Layer:
             return LocalError.ENETUNREACH
         if source is not None and not self.is_local(source):
             return LocalError.EADDRNOTAVAIL
-        if source is not None and source[0] == 127 and not self.is_local(destination):
+        inside = self.is_local(destination) or route.interface.name == "lo"
+        if source is not None and source[0] == 127 and not inside:
             return LocalError.EINVAL
         if self.routes.is_steady(destination):
             self.routes.ways[source, destination] = route
