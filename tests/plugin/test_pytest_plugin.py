@@ -471,3 +471,58 @@ async def test_it(virtual_network):
     result = run(source)
     assert "in force: partition localhost" in seen(result)
     assert "dropped by partition" in "".join(seen(result))
+
+
+def test_a_host_that_is_off_is_named_and_all_is_told_once(run) -> None:  # noqa: ANN001
+    """A test that fails twice, in its body and in a fixture's end, shows its network once."""
+    source = """
+import pytest, trio
+
+@pytest.fixture
+def failing_at_the_end(virtual_network):
+    yield
+    assert False
+
+@pytest.mark.trio
+async def test_it(virtual_network, failing_at_the_end):
+    lan = virtual_network.segment("lan", "192.0.2.0/24")
+    virtual_network.host("mail.example", lan).crash()
+    assert False
+"""
+    result = run(source)
+    assert result.parseoutcomes() == {"failed": 1, "errors": 1}
+    assert "mail.example is off" in seen(result)
+    assert result.stdout.str().count("of virtual time, digest") == 1
+
+
+def test_a_network_ends_with_its_test(run) -> None:  # noqa: ANN001
+    """A session of thousands of tests keeps none of them."""
+    source = """
+import gc, weakref
+import pytest
+
+kept = []
+
+@pytest.mark.parametrize("turn", range(3))
+def test_it(virtual_network, turn):
+    gc.collect()
+    assert [one() for one in kept] == [None] * turn
+    kept.append(weakref.ref(virtual_network))
+"""
+    passed(run(source), 3)
+
+
+def test_the_runner_that_pytest_trio_is_told_to_use(run, pytester: pytest.Pytester) -> None:  # noqa: ANN001
+    """``trio_run = qtrio`` in the configuration: attached inside of that one."""
+    pytester.makeini("[pytest]\ntrio_run = qtrio\n")
+    pytester.makepyfile(
+        qtrio="""
+        import trio
+        runs = []
+        def run(fn, **options):
+            runs.append(fn)
+            return trio.run(fn, **options)
+    """
+    )
+    source = UNCHANGED + "\n\nasync def test_whose():\n    import qtrio\n    assert qtrio.runs\n"
+    passed(run(source), 3)
