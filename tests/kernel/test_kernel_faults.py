@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
@@ -245,6 +246,23 @@ async def test_a_fault_of_ours_in_a_listener(
     listener.close()
 
 
+async def test_urgent_data_never_overtakes_a_rest(pair: Pair) -> None:
+    """While bytes wait here MSG_OOB would block, also where the system has room again."""
+    pair.near.send_nowait(bytes(20_000_000))
+    got = 0
+    with contextlib.suppress(wsock.WSAEWOULDBLOCK):
+        while True:
+            got += len(pair.far.recv_nowait(1 << 20))
+    assert got
+    assert pair.near.unsent
+    with pytest.raises(wsock.WSAEWOULDBLOCK):
+        pair.near.send_nowait(b"!", std.MSG_OOB)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pair.near.send, b"!", std.MSG_OOB)
+        assert got + await drain(pair.far, 20_000_000 - got) == 20_000_000
+    assert await pair.far.recv(1, std.MSG_OOB) == b"!"
+
+
 async def test_flush_timeout(provider: Provider, mock_clock: trio.testing.MockClock) -> None:
     """A closed socket whose peer reads nothing is aborted after flush_timeout, and counted."""
     world = World(provider, flush_timeout=7.0)
@@ -283,16 +301,22 @@ async def test_progress_extends_the_flush_timeout(
     world.close()
 
 
+@pytest.mark.parametrize("shutdown_first", [False, True])
 async def test_linger_bounds_the_background_flush(
-    provider: Provider, mock_clock: trio.testing.MockClock
+    provider: Provider, mock_clock: trio.testing.MockClock, shutdown_first: bool
 ) -> None:
     """SO_LINGER with seconds bounds what goes out behind close(), then a reset."""
     world = World(provider)
     pair = await world.pair()
     pair.near.setsockopt(std.SOL_SOCKET, std.SO_LINGER, (1, 3))
     fill(pair.near)
+    if shutdown_first:
+        pair.near.shutdown(wsock.SD_SEND)
     pair.near.close()
-    mock_clock.jump(3.1)
+    mock_clock.jump(2.9)
+    await blocked()
+    assert pair.near.state == "CLOSING"
+    mock_clock.jump(0.2)
     await blocked()
     assert pair.near.state == "CLOSED"
     with pytest.raises(wsock.WSAECONNRESET):

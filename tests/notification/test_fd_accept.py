@@ -199,6 +199,16 @@ async def test_options_are_inherited(world: World) -> None:
     assert accepted.getsockopt(std.SOL_SOCKET, std.SO_ACCEPTCONN) == 0
 
 
+@pytest.mark.parametrize("mode", [0, 1])
+async def test_the_nonblocking_mode_is_inherited(world: World, mode: int) -> None:
+    """As ioctlsocket set it on the listener; the C face's calls on the accepted socket obey it."""
+    listener = world.listener()
+    assert listener.ioctl(wsock.FIONBIO, mode) == 0
+    await world.connected(listener)
+    accepted = await world.accept(listener)
+    assert accepted._endpoint.nonblocking == bool(mode)
+
+
 async def test_wparam_and_lparam(world: World, window: wsock.Window) -> None:
     """S1-40: wParam is the socket, the low word of lParam the event, the high word the error."""
     listener = world.listener()
