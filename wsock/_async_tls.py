@@ -90,7 +90,7 @@ class TLSChannel(Notifier):
     )
 
     def __init__(self, sock: Socket, window: Window, tls: TLSFilter) -> None:
-        super().__init__(windows_rules=sock.stack.windows_rules)
+        super().__init__()
         self.sock = sock
         self.window = window
         self.filter = tls
@@ -122,6 +122,11 @@ class TLSChannel(Notifier):
         return bit == FD_CLOSE and bool(
             self._close_code or (self._is_over() and not self.filter.unread)
         )
+
+    @property
+    def windows_rules(self) -> bool:
+        """Those of the socket's host."""
+        return self.sock.stack.windows_rules
 
     def close_code(self) -> int:
         """The error of FD_CLOSE: 0 after close_notify."""

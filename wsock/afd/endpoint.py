@@ -18,11 +18,20 @@
 
 from __future__ import annotations
 
+import socket as std
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from .. import errors
-from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
+from ..constants import (
+    FD_ACCEPT,
+    FD_CLOSE,
+    FD_CONNECT,
+    FD_OOB,
+    FD_READ,
+    FD_WRITE,
+    SO_EXCLUSIVEADDRUSE,
+)
 from ..tdi import STATUS_TO_WSA, EventKind, Status, StatusError, addresses
 from .notify import Notifier
 from .states import NOT_CONNECTED, OPEN, RELEASED, RUN_OVER, TRANSITIONS
@@ -88,11 +97,9 @@ class Endpoint(Notifier):
         "address",
         "attention",
         "connection",
-        "exclusive",
         "family",
         "file",
         "host",
-        "linger",
         "nonblocking",
         "number",
         "options",
@@ -100,10 +107,8 @@ class Endpoint(Notifier):
         "protocol",
         "readable",
         "reset_code",
-        "reuse",
         "rx",
         "rx_count",
-        "rx_refused",
         "send_limit",
         "send_waiters",
         "socket_error",
@@ -122,7 +127,7 @@ class Endpoint(Notifier):
     file: Any
 
     def __init__(self, host: EndpointHost, family: int, protocol: int, file: Any) -> None:  # noqa: ANN401
-        super().__init__(windows_rules=host.windows_rules)
+        super().__init__()
         self.host = host
         #: Which socket of its host, in the order of opening, from 1; the host's to set.
         self.number = 0
@@ -142,7 +147,6 @@ class Endpoint(Notifier):
         self.send_limit = 0
         self.rx: deque[Any] | None = None
         self.rx_count = 0
-        self.rx_refused = False
         #: How much was unread when FD_READ was last recorded for an event object (Windows' rules).
         self.told_unread = 0
         #: Urgent bytes taken from a transport that would lose them to a normal read.
@@ -153,10 +157,6 @@ class Endpoint(Notifier):
         self.reset_code = 0
         #: SO_ERROR: the reason of a failed nonblocking connect.
         self.socket_error: int = 0
-        #: SO_LINGER: None is off, else seconds.
-        self.linger: int | None = None
-        self.reuse: bool = False
-        self.exclusive: bool = False
         self.options: dict[tuple[int, int], Any] | None = None
         #: Whether SO_RCVTIMEO or SO_SNDTIMEO was ever set; asked by each waiting call.
         self.timed = False
@@ -220,6 +220,28 @@ class Endpoint(Notifier):
             self.host.turn()
 
     # Options
+
+    @property
+    def windows_rules(self) -> bool:
+        """Whether notifications follow Windows where that differs from its pages."""
+        return self.host.windows_rules
+
+    @property
+    def reuse(self) -> bool:
+        """SO_REUSEADDR."""
+        return bool(self.option(std.SOL_SOCKET, std.SO_REUSEADDR))
+
+    @property
+    def exclusive(self) -> bool:
+        """SO_EXCLUSIVEADDRUSE."""
+        return bool(self.option(std.SOL_SOCKET, SO_EXCLUSIVEADDRUSE))
+
+    @property
+    def linger(self) -> int | None:
+        """SO_LINGER: None is off, else seconds."""
+        if self.options is None:
+            return None
+        return self.options.get((std.SOL_SOCKET, std.SO_LINGER))
 
     def option(self, level: int, option: int) -> Any:  # noqa: ANN401
         """Return the value that the program set for an option, 0 if it set none."""

@@ -89,10 +89,9 @@ class Notifier(ABC):
         "posts",
         "record",
         "target",
-        "windows_rules",
     )
 
-    def __init__(self, *, windows_rules: bool) -> None:
+    def __init__(self) -> None:
         #: The socket object above, while a selection keeps it alive; messages name it.
         self.owner: Any = None
         self.target: Target | None = None
@@ -108,13 +107,17 @@ class Notifier(ABC):
         self.codes: dict[int, int] | None = None
         #: How the last connect ended: its error code, or -1 while none has ended.
         self.connect_code = -1
-        self.windows_rules = windows_rules
 
     # What the endpoint below this class knows
 
     @abstractmethod
     def condition(self, bit: int) -> bool:
         """Whether what ``bit`` stands for is true now."""
+
+    @property
+    @abstractmethod
+    def windows_rules(self) -> bool:
+        """Whether notifications follow Windows where that differs from its pages."""
 
     @abstractmethod
     def close_code(self) -> int:

@@ -50,6 +50,8 @@ _BOOLEANS: Final = frozenset(
 #: What an accepted socket takes over from its listener (winsock 6).
 _INHERITED: Final = frozenset(
     {
+        (_SOCKET, std.SO_REUSEADDR),
+        (_SOCKET, std.SO_LINGER),
         (_SOCKET, std.SO_KEEPALIVE),
         (_SOCKET, std.SO_OOBINLINE),
         (_SOCKET, std.SO_SNDBUF),
@@ -94,7 +96,7 @@ def _set_reuse(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
     on = bool(_number(endpoint, value))
     if on and endpoint.exclusive:
         raise errors.WSAEINVAL("setsockopt", endpoint.state, "SO_EXCLUSIVEADDRUSE is set")
-    endpoint.reuse = on
+    _remember(endpoint, _SOCKET, std.SO_REUSEADDR, on)
     if endpoint.type != std.SOCK_STREAM:  # for TCP the transport decides at bind (ruling A10)
         _pass_down(endpoint, _SOCKET, std.SO_REUSEADDR, int(on))
 
@@ -103,7 +105,7 @@ def _set_exclusive(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
     on = bool(_number(endpoint, value))
     if on and endpoint.reuse:
         raise errors.WSAEINVAL("setsockopt", endpoint.state, "SO_REUSEADDR is set")
-    endpoint.exclusive = on
+    _remember(endpoint, _SOCKET, SO_EXCLUSIVEADDRUSE, on)
 
 
 def _set_inline(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
@@ -133,7 +135,7 @@ def _set_linger(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
         ) from None
     if seconds < 0:
         raise errors.WSAEINVAL("setsockopt", endpoint.state, f"{seconds} seconds of lingering")
-    endpoint.linger = seconds if on else None
+    _remember(endpoint, _SOCKET, std.SO_LINGER, seconds if on else None)
 
 
 def _get_linger(endpoint: Endpoint) -> bytes:
@@ -143,7 +145,8 @@ def _get_linger(endpoint: Endpoint) -> bytes:
 
 def _set_dont_linger(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
     _check_stream(endpoint, "setsockopt")
-    endpoint.linger = None if _number(endpoint, value) else endpoint.linger or 0
+    seconds = None if _number(endpoint, value) else endpoint.linger or 0
+    _remember(endpoint, _SOCKET, std.SO_LINGER, seconds)
 
 
 def _get_dont_linger(endpoint: Endpoint) -> int:

@@ -35,6 +35,7 @@ from .states import (
     CONNECTED,
     NOT_CONNECTED,
     PEER_RELEASED,
+    REFUSED,
     RELEASED,
     RESET,
     SHUT_RECEIVE,
@@ -180,7 +181,7 @@ class ReceivingEndpoint(Endpoint):
         if max_bytes == 0:
             return b""
         if not self.rx and self.host.device.provider.eager:
-            if self.rx_refused:
+            if self.attention & REFUSED:
                 self._fetch(max_bytes)
             else:
                 self.file.flush_receive()
@@ -218,7 +219,7 @@ class ReceivingEndpoint(Endpoint):
 
         It goes through ``rx``; that is no arrival, and the call that asks re-enables FD_READ.
         """
-        self.rx_refused = False
+        self.attention &= ~REFUSED
         self.armed &= ~FD_READ
         self.connection.receive(max_bytes)
 
@@ -254,10 +255,10 @@ class ReceivingEndpoint(Endpoint):
             self.rx = None
             if not self.host.device.provider.eager:
                 self.attention &= ~BUFFERED
-        if self.rx_refused:
+        if self.attention & REFUSED:
             free = self.receive_buffer() - self.rx_count
             if free > 0:
-                self.rx_refused = False
+                self.attention &= ~REFUSED
                 self.connection.receive(free)
 
     def _receive_urgent(self, max_bytes: int, flags: int) -> bytes:
@@ -311,7 +312,7 @@ class ReceivingEndpoint(Endpoint):
         if self.rx and not all(self.rx):
             self.rx = deque(piece for piece in self.rx if piece)  # the whole length, past any mark
         while self.rx_count < want and not self.attention & (SHUT_RECEIVE | RESET | RELEASED):
-            if self.rx_refused:
+            if self.attention & REFUSED:
                 self._fetch(want - self.rx_count)
                 continue
             try:
@@ -444,7 +445,7 @@ class ReceivingEndpoint(Endpoint):
             return self.on_unwanted_data()
         capacity = self.receive_buffer()
         if self.rx_count >= capacity and not (self.waiters and not self.rx):
-            self.rx_refused = True
+            self.attention |= REFUSED
             if self.waiters or not self.rx:  # somebody gathers more than fits, or nothing fits
                 self.on_readable()
             return Status.DATA_NOT_ACCEPTED, 0, 0

@@ -24,6 +24,7 @@ __all__ = [
     "NOT_CONNECTED",
     "OPEN",
     "PEER_RELEASED",
+    "REFUSED",
     "RELEASED",
     "RESET",
     "RUN_OVER",
@@ -77,4 +78,5 @@ URGENT: Final = 0x20
 BUFFERED: Final = 0x40
 RELEASED: Final = 0x80  # the application has closed the socket
 RUN_OVER: Final = 0x200  # the Trio run that the socket was tied to has ended
+REFUSED: Final = 0x400  # the transport was refused data for lack of room, and holds it
 DISCONNECTING: Final = 0x100  # a TDI_DISCONNECT is outstanding

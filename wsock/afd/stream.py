@@ -372,8 +372,6 @@ class StreamEndpoint(SendingEndpoint):
         client = connection.client
         endpoint = self._endpoint_for(connection) if client is self else client
         endpoint.nonblocking = self.nonblocking
-        endpoint.reuse = self.reuse
-        endpoint.linger = self.linger
         if self.options is not None:
             options.inherit(endpoint, self)
         return endpoint  # type: ignore[no-any-return]

@@ -50,21 +50,31 @@ DEAF: Final = 3  # receiving is shut down: what still comes resets the connectio
 
 _SIOCATMARK: Final = 0x8905  # of Linux; the standard library has no name for it
 _DISCARD_BYTES: Final = 262144
+_NO_TIMERS: Final = (None, None)
 _GATHER: Final = 64  # pieces in one system call
 _VECTORED: Final = hasattr(std.SocketType, "sendmsg")  # not on Windows
+
+
+class _Rest(deque[tuple[memoryview, int]]):
+    """What the system did not take: pieces, each with the length of the send that it is of."""
+
+    __slots__ = ("queued", "shut_pending")
+
+    def __init__(self) -> None:
+        #: Something was queued, also behind a send that a task waits for.
+        self.queued = False
+        #: Sending ends behind it.
+        self.shut_pending = False
 
 
 class KernelStream(ConnectingFile):
     """One TCP socket of the machine."""
 
     __slots__ = (
-        "_limit",
+        "_patience",
         "_rest",
-        "_wake_at",
         "blocked",
-        "queued",
         "release_seen",
-        "shut_pending",
         "urgent",
     )
 
@@ -79,12 +89,9 @@ class KernelStream(ConnectingFile):
         super().__init__(provider, family, type, proto, fileno)
         #: A write was refused or cut short: an OUT edge is owed to us.
         self.blocked = False
-        self._rest: deque[tuple[memoryview, int]] | None = None
-        #: Something of the rest was queued, also behind a send that a task waits for.
-        self.queued = False
-        self._wake_at: _timers.Timer | None = None
-        self._limit: _timers.Timer | None = None
-        self.shut_pending = False
+        self._rest: _Rest | None = None
+        #: While it ends: the timer of no progress, and that of SO_LINGER.
+        self._patience: tuple[_timers.Timer | None, _timers.Timer | None] = _NO_TIMERS
         self.release_seen = 0
         self.urgent = False
 
@@ -216,7 +223,7 @@ class KernelStream(ConnectingFile):
     def queue(self, data: BytesLike) -> int:
         """Keep all of ``data`` behind what is kept already."""
         self.keep(data, 0)
-        self.queued = True
+        self._rest.queued = True  # type: ignore[union-attr]  # there is one now
         return 0
 
     def has_room(self) -> bool:
@@ -242,7 +249,7 @@ class KernelStream(ConnectingFile):
         else:
             view = memoryview(bytes(memoryview(data)[done:]))
         if self._rest is None:
-            self._rest = deque()
+            self._rest = _Rest()
         self._rest.append((view, len(data)))
         self.refused()
 
@@ -267,8 +274,8 @@ class KernelStream(ConnectingFile):
             moved += count
             self._consume(rest, count, ended)
         if not rest:
-            self._rest, self.queued = None, False
-        self._tell_progress(moved, ended)
+            self._rest = None
+        self._tell_progress(moved, ended, shut=rest.shut_pending)
 
     def _send_pieces(self, rest: deque[tuple[memoryview, int]]) -> int:
         if len(rest) == 1 or not _VECTORED:
@@ -288,7 +295,7 @@ class KernelStream(ConnectingFile):
             rest.popleft()
             ended.append(total)
 
-    def _tell_progress(self, moved: int, ended: list[int]) -> None:
+    def _tell_progress(self, moved: int, ended: list[int], *, shut: bool) -> None:
         connection = self.connection
         if connection is None:
             return
@@ -303,8 +310,7 @@ class KernelStream(ConnectingFile):
             if finished:
                 self._end_now()
             return
-        if finished and self.shut_pending:
-            self.shut_pending = False
+        if finished and shut:
             self._shutdown_sending()
         if moved and connection.client is not None:
             connection.sent(moved)
@@ -329,7 +335,7 @@ class KernelStream(ConnectingFile):
             if final:
                 self._end_later(timeout)
             else:
-                self.shut_pending = True
+                self._rest.shut_pending = True
         elif final:
             self.abandon()
             connection.complete_disconnect(Status.SUCCESS, flags)
@@ -358,7 +364,7 @@ class KernelStream(ConnectingFile):
         Where another send was queued behind it, all goes out: that one was accepted, and a stream
         with a hole would be worse than a send that was told WSAEINTR and arrives.
         """
-        if self._rest is None or self.queued:
+        if self._rest is None or self._rest.queued:
             return 0
         dropped = self.rest_length()
         for _, total in self._rest:
@@ -374,16 +380,18 @@ class KernelStream(ConnectingFile):
             self._out_of_patience()
             return
         if timeout is not None and self.reactor is not None:
-            self._limit = _timers.call_later(timeout, self._out_of_patience)
+            self._patience = None, _timers.call_later(timeout, self._out_of_patience)
         self._start_patience()
         self._discard()
 
     def _start_patience(self) -> None:
-        if self._wake_at is not None:
-            self._wake_at.cancel()
+        waiting, limit = self._patience
+        if waiting is not None:
+            waiting.cancel()
         if self.reactor is None:
             return
-        self._wake_at = _timers.call_later(self.provider.flush_timeout, self._out_of_patience)
+        waiting = _timers.call_later(self.provider.flush_timeout, self._out_of_patience)
+        self._patience = waiting, limit
 
     def _out_of_patience(self) -> None:
         if self.phase == ENDING and self._rest is not None:
@@ -427,10 +435,10 @@ class KernelStream(ConnectingFile):
 
     def _last_words(self) -> None:
         self.phase = MOVING
-        for timer in (self._wake_at, self._limit):
+        for timer in self._patience:
             if timer is not None:
                 timer.cancel()
-        self._wake_at = self._limit = None
+        self._patience = _NO_TIMERS
 
     def _complete_release(self, status: Status) -> None:
         connection: Any = self.connection
