@@ -153,6 +153,18 @@ def test_a_script_with_a_host_option_of_its_own_is_one_word(folder: Folder) -> N
         assert "'--host', 'x']" in done.output
 
 
+def test_scripts_start_one_after_the_other(folder: Folder) -> None:
+    """Each when the one before waits, however many turns it took until then."""
+    folder.write(
+        server="import trio\nasync def main():\n"
+        "    for _ in range(100): await trio.lowlevel.checkpoint()\n"
+        "    print('first', flush=True)\n"
+        "trio.run(main)\n",
+        client="print('second', flush=True)\n",
+    )
+    assert folder.run(*HOSTS).output == "first\nsecond\n"
+
+
 def test_two_lans_have_a_router_between(folder: Folder) -> None:
     """Hosts of two prefixes reach each other."""
     hosts = ("--host", "10.0.0.5", "server.py", "--host", "192.0.2.9/30", "client.py")
@@ -293,10 +305,13 @@ def test_real_time_with_a_rate(folder: Folder) -> None:
 
     Not more: a machine that stands still for a moment would let connections time out.
     """
-    folder.write(client=CLIENT.replace("3600", "3"))
+    shown = "print('rate', trio.lowlevel.current_clock().rate, flush=True)"
+    client = CLIENT.replace("3600", "3").replace("async with", f"{shown}\n    async with")
+    folder.write(client=client)
     done = folder.run("--rate", "10", *HOSTS)
     assert (done.code, done.errors) == (0, "")
     assert "client: b'hello'" in done.output
+    assert "rate 10.0\n" in done.output
 
 
 @pytest.mark.parametrize("call", ["import time; time.sleep(0.001)", "input()"])
