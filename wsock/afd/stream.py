@@ -446,12 +446,12 @@ class StreamEndpoint(SendingEndpoint):
         self.step("close")
         if self.target is not None:
             self.select(None, 0, 0, None)
-        self.rx, self.rx_count = None, 0
         self.wake_all()
         if state == LISTENING:
             self._close_listener()
         elif state == CONNECTED:
-            self._close_connection(abort=abort or self.linger == 0)
+            self._close_connection(abort=abort or self.linger == 0)  # it may ask what is unread
+            self.rx, self.rx_count = None, 0
         else:
             if state == CONNECTING:
                 connection, self.connection = self.connection, None

@@ -375,12 +375,19 @@ class VirtualStream(FileOfHost):
             self._end(connection, Status.SUCCESS, flags)
 
         number = tcp.close(final=final, unread=unread, on_done=done)
-        if number or tcp.state is State.CLOSED:
-            # Nothing was left to release, or bytes that nobody read made it a reset.
-            ended = DisconnectFlags.RELEASE if number else DisconnectFlags.ABORT
-            self._end(connection, Status.SUCCESS, ended)
-        elif final:
+        if number:  # nothing was left to release
+            self._end(connection, Status.SUCCESS, DisconnectFlags.RELEASE)
+        elif not self._was_reset() and final:
             self._start_patience(timeout)
+
+    def _was_reset(self) -> bool:
+        """Whether bytes that nobody read have made the final close a reset."""
+        tcp, connection = self.tcp, self.connection
+        if tcp is None or tcp.state is not State.CLOSED:
+            return False
+        if connection is not None:
+            connection.client.on_unwanted_data()  # it aborts, and no release is waited for
+        return True
 
     def _start_patience(self, timeout: float | None) -> None:
         """Bound what is left: the sending by SO_LINGER's seconds, the peer's release by ours."""
@@ -413,8 +420,11 @@ class VirtualStream(FileOfHost):
     def finish_release(self, timeout: float | None) -> None:
         """Closed above after a release: data that comes now is answered by a reset."""
         if self.tcp is not None:
-            self.tcp.close(final=True)
-            self._start_patience(timeout)
+            connection = self.connection
+            unread = connection.client.fills()[0] if connection is not None else 0
+            self.tcp.close(final=True, unread=unread)
+            if not self._was_reset():
+                self._start_patience(timeout)
 
     def abandon(self) -> None:
         """Give everything back at once, without a word to the client."""
