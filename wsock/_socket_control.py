@@ -316,11 +316,11 @@ class SocketControl:
         endpoint = self._endpoint
         if endpoint.attention:
             endpoint.check_open("WSAEnumNetworkEvents")
-        else:
+        elif event is None or event is not endpoint.target:
             endpoint.check_thread("WSAEnumNetworkEvents")
-        events, codes = endpoint.enumerate_events()
         if event is not None:
-            event.reset()
+            event.reset()  # first: it looks at the thread, too
+        events, codes = endpoint.enumerate_events()
         if codes is None:
             return NetworkEvents(_FLAGS[events], _SUCCESSES[events].copy())
         return NetworkEvents(_FLAGS[events], {_FLAGS[bit]: codes[bit] for bit in codes})
