@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import _socket_making, errors
 from ._async_tls import WM_SOCKET_NOTIFY, WM_TLS_NOTIFY, begin_tls
+from ._socket import Socket
 from .constants import (
     FD_ACCEPT,
     FD_CLOSE,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from ._async_tls import TLSChannel
     from ._message import Message
-    from ._socket import Socket
     from ._stack import Stack
     from ._window import Window
 
@@ -303,7 +303,10 @@ class AsyncSocket:
 
     def receive(self, max_bytes: int = 65536, flags: int = 0) -> bytes:
         """Take what has arrived; ``b""`` after the peer's end. As ``Socket.recv_nowait``."""
-        return self.socket.recv_nowait(max_bytes, flags)
+        sock = self.socket
+        if sock.__class__ is Socket:  # which would only pass it on: a frame less (2 %)
+            return sock._endpoint.recv(max_bytes, flags)  # type: ignore[no-any-return]
+        return sock.recv_nowait(max_bytes, flags)
 
     def receive_from(self, max_bytes: int = 65536, flags: int = 0) -> tuple[bytes, Any]:
         """Take one datagram and its sender. As ``Socket.recvfrom_nowait``."""
@@ -311,7 +314,10 @@ class AsyncSocket:
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Send all of ``data`` or nothing; after WSAEWOULDBLOCK ``on_send`` tells of room."""
-        return self.socket.send_nowait(data, flags)
+        sock = self.socket
+        if sock.__class__ is Socket and data.__class__ is bytes:
+            return sock._endpoint.send(data, flags)  # type: ignore[no-any-return]
+        return sock.send_nowait(data, flags)
 
     def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send behind what still waits, up to ``socket.max_unsent``; else WSAENOBUFS."""

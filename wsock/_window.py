@@ -247,13 +247,11 @@ class Window:
 
     def report(self, endpoint: Selectable, bit: int, code: int) -> None:
         """Queue the notification of ``bit`` with its error code."""
-        # FD_READ's messages of one selection are all alike: one object serves them all (8 % of the
-        # instructions of an echoed message, counted).
-        notice = endpoint.notice if bit == FD_READ else None
-        if notice is None:
-            notice = Message(self, endpoint.message, endpoint.owner, bit, code)
-            if bit == FD_READ:
-                endpoint.notice = notice
+        notice = Message(self, endpoint.message, endpoint.owner, bit, code)
+        if bit == FD_READ and not code:
+            # They are all alike: the endpoint puts this one again, as long as the selection lasts
+            # (8 % of the instructions of an echoed message, counted).
+            endpoint.notice = notice
         self.queue.put(notice)
 
     def selected(self, endpoint: Selectable) -> None:

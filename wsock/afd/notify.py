@@ -38,6 +38,11 @@ ALL_EVENTS: Final = FD_READ | FD_WRITE | FD_OOB | FD_ACCEPT | FD_CONNECT | FD_CL
 #: FD_WRITE and before the FD_CLOSE that follows it).
 REPORT_ORDER: Final = (FD_CONNECT, FD_ACCEPT, FD_OOB, FD_READ, FD_WRITE, FD_CLOSE)
 
+#: The same of each set of events.
+_IN_ORDER: Final = tuple(
+    tuple(bit for bit in REPORT_ORDER if events & bit) for events in range(ALL_EVENTS + 1)
+)
+
 #: The calls that arm an event again (WSAAsyncSelect page).
 RE_ENABLED_BY: Final[dict[int, str]] = {
     FD_READ: "recv or recvfrom, also with MSG_PEEK, also failing",
@@ -156,9 +161,9 @@ class Notifier(ABC):
         self.armed |= bits
         self.record &= ~bits
         if self.target is not None:
-            for bit in REPORT_ORDER:
-                if bits & bit and (self.mask & bit or self.target.kind == "event"):
-                    self.evaluate(bit)
+            # In message mode nobody is told of what is not selected; in event mode it is recorded.
+            for bit in _IN_ORDER[bits & self.posts if self.posts else bits]:
+                self.evaluate(bit)
 
     def evaluate(self, bit: int) -> None:
         """Report ``bit`` if it is armed and its condition holds."""

@@ -52,7 +52,7 @@ class SendingEndpoint(ReceivingEndpoint):
           WSAEWOULDBLOCK: earlier bytes still wait, or there is no room; FD_WRITE will tell.
           WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK.
         """
-        if flags or self.attention or self.unsent > self.send_limit:
+        if flags or self.attention or self.unsent:
             self._check_send(flags, len(data))
             flags |= NOSIGNAL
         else:
