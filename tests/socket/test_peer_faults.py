@@ -66,6 +66,14 @@ async def test_reset_while_a_send_is_pending(pair: Pair) -> None:
     pair.near.close()
 
 
+async def test_input_while_the_rest_goes_out(pair: Pair) -> None:
+    """A closed socket with a rest throws away what arrives: no reset cuts its own bytes off."""
+    pair.near.send_nowait(bytes(5_000_000))
+    pair.near.close()
+    pair.far.send_nowait(bytes(100_000))
+    assert await drain(pair.far, 6_000_000) == 5_000_000
+
+
 async def test_reset_while_a_recv_waits(pair: Pair) -> None:
     """A reset ends a recv that waits."""
 

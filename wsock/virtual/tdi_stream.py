@@ -82,9 +82,9 @@ class VirtualStream(FileOfHost):
     """One TCP socket of a virtual host. Also the client that its TCP connection calls."""
 
     __slots__ = (
-        "_deaf", "_last_send", "_patience", "address", "as_a_kernel", "binding", "connection",
-        "descriptor", "host", "listener", "outstanding", "provider", "reader", "refusing",
-        "settings", "tcp", "type", "urgent_bytes",
+        "_closed_above", "_deaf", "_last_send", "_patience", "address", "as_a_kernel", "binding",
+        "connection", "descriptor", "host", "listener", "outstanding", "provider", "reader",
+        "refusing", "settings", "tcp", "type", "urgent_bytes",
     )  # fmt: skip
 
     def __init__(self, provider: VirtualProvider, descriptor: int) -> None:
@@ -109,6 +109,8 @@ class VirtualStream(FileOfHost):
         self.as_a_kernel = False
         #: Nobody receives any more: data that comes resets the connection.
         self._deaf = False
+        #: Closed by its user, while what was accepted still goes out.
+        self._closed_above = False
         #: length of the last TDI_SEND, 0 if something was queued behind it.
         self._last_send = 0
         self._patience: Any = None
@@ -369,16 +371,41 @@ class VirtualStream(FileOfHost):
             tcp.abort()
             self._end(connection, Status.SUCCESS, flags)
             return
-        unread = connection.client.fills()[0] if connection is not None and final else 0
 
         def done() -> None:
+            if self._closed_above:
+                tcp.close(final=True)  # before the objects go: the end may be a reset from now on
             self._end(connection, Status.SUCCESS, flags)
 
-        number = tcp.close(final=final, unread=unread, on_done=done)
+        unread = self._unread() if final else 0
+        wait = final and self._must_deliver(tcp, unread)
+        number = tcp.close(final=final and not wait, unread=unread, on_done=done)
         if number:  # nothing was left to release
             self._end(connection, Status.SUCCESS, DisconnectFlags.RELEASE)
+        elif wait:
+            self._discard_until_sent(tcp, timeout)
         elif not self._was_reset() and final:
             self._start_patience(timeout)
+
+    def _unread(self) -> int:
+        """Bytes that the client holds and nobody has received."""
+        return self.connection.client.fills()[0] if self.connection is not None else 0
+
+    def _must_deliver(self, tcp: Connection, unread: int) -> bool:
+        """Whether what was accepted must go out before data for a closed socket may reset it.
+
+        Not where the profile resets for what is unread already, and not under a user who expects
+        what a kernel does: that resets at the first byte that comes.
+        """
+        if not len(tcp.send_buffer) or self.as_a_kernel:
+            return False
+        return not (self.host.profile.reset_on_unread_data and (unread or tcp.available))
+
+    def _discard_until_sent(self, tcp: Connection, timeout: float | None) -> None:
+        """Throw away what arrives, so that the peer goes on reading and no reset cuts the rest."""
+        self._closed_above = True
+        self._start_patience(timeout)
+        tcp.stop_receive()
 
     def _was_reset(self) -> bool:
         """Whether bytes that nobody read have made the final close a reset."""
@@ -418,13 +445,17 @@ class VirtualStream(FileOfHost):
             connection.complete_disconnect(status, flags)
 
     def finish_release(self, timeout: float | None) -> None:
-        """Closed above after a release: data that comes now is answered by a reset."""
-        if self.tcp is not None:
-            connection = self.connection
-            unread = connection.client.fills()[0] if connection is not None else 0
-            self.tcp.close(final=True, unread=unread)
-            if not self._was_reset():
-                self._start_patience(timeout)
+        """Closed above after a release: data that comes when all is sent is answered by a reset."""
+        tcp = self.tcp
+        if tcp is None:
+            return
+        unread = self._unread()
+        if self._must_deliver(tcp, unread):
+            self._discard_until_sent(tcp, timeout)
+            return
+        tcp.close(final=True, unread=unread)
+        if not self._was_reset():
+            self._start_patience(timeout)
 
     def abandon(self) -> None:
         """Give everything back at once, without a word to the client."""
