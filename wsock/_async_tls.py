@@ -39,6 +39,7 @@ import trio
 
 from . import errors
 from ._socket import Socket
+from ._socket_control import check_selection
 from ._socket_waiting import flat, writable
 from .afd import Notifier
 from .constants import FD_CLOSE, FD_READ, FD_WRITE, FIONREAD, SD_BOTH, SD_RECEIVE, SD_SEND
@@ -150,6 +151,7 @@ class TLSChannel(Notifier):
     def async_select(self, window: Any, message: int, events: int) -> None:  # noqa: ANN401
         """As ``Socket.async_select``: ``events`` of the plaintext."""
         self._check_open("WSAAsyncSelect")
+        check_selection("WSAAsyncSelect", self.sock.state, window, message, events)
         self.select(window, message, events, self.sock if events else None)
 
     # Beneath: ciphertext

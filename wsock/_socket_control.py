@@ -20,7 +20,7 @@ import trio
 
 from . import _handles, _hints, afd, errors
 from ._socket_waiting import RestWaiter
-from .constants import FD, FIONBIO, FIONREAD, SIOCATMARK
+from .constants import FD, FD_ALL_EVENTS, FIONBIO, FIONREAD, SIOCATMARK
 from .tdi import addresses
 
 if TYPE_CHECKING:
@@ -276,7 +276,9 @@ class SocketControl:
         (then ``window`` may be None). The socket becomes nonblocking.
 
         Raises:
-          WSAEINVAL: events without a window, or a window that has ended. WSAENOTSOCK.
+          WSAEINVAL: events without a window, a window that has ended, or a bit that is no event
+          (FD_ALL_EVENTS has them all). TypeError: another object than a Window, or than an int.
+          WSAENOTSOCK. The selection there was stays in force.
         """
         self._select("WSAAsyncSelect", window, message, events)
 
@@ -287,17 +289,15 @@ class SocketControl:
         socket becomes nonblocking. ``enum_network_events`` takes what was recorded.
 
         Raises:
-          WSAEINVAL: events without an event object. WSAENOTSOCK.
+          WSAEINVAL: events without an event object, or a bit that is no event. TypeError: another
+          object than an Event, or than an int. WSAENOTSOCK. The selection there was stays in force.
         """
         self._select("WSAEventSelect", event, 0, events)
 
     def _select(self, call: str, target: Any, message: int, events: int) -> None:  # noqa: ANN401
         endpoint = self._endpoint
         endpoint.check_open(call)
-        if events and target is None:
-            raise errors.WSAEINVAL(call, endpoint.state, "events are selected, but nobody is told")
-        if target is not None and getattr(target, "closed", False):
-            raise errors.WSAEINVAL(call, endpoint.state, f"{target!r} has ended")
+        check_selection(call, endpoint.state, target, message, events)
         if not _in_trio():
             raise RuntimeError(f"{call}: call it from the thread of a Trio run, inside that run")
         endpoint.tie()
@@ -311,7 +311,8 @@ class SocketControl:
           event: is reset at the same moment, also if it is another one than the selected.
 
         Raises:
-          WSAENOTSOCK: the socket is closed; then nothing is taken or reset.
+          WSAENOTSOCK: the socket is closed. TypeError: ``event`` is no Event. Then nothing is taken
+          or reset.
         """
         endpoint = self._endpoint
         if endpoint.attention:
@@ -319,7 +320,10 @@ class SocketControl:
         elif event is None or event is not endpoint.target:
             endpoint.check_thread("WSAEnumNetworkEvents")
         if event is not None:
-            event.reset()  # first: it looks at the thread, too
+            try:
+                event.reset()  # first: it looks at the thread, too, and may refuse
+            except AttributeError:
+                raise _no_target("WSAEnumNetworkEvents", event) from None
         events, codes = endpoint.enumerate_events()
         if codes is None:
             return NetworkEvents(_FLAGS[events], _SUCCESSES[events].copy())
@@ -423,6 +427,40 @@ RECEIVING: Final = 1
 SENDING: Final = 2
 #: The transport has been asked to report to this Trio run.
 TIED: Final = 8
+
+
+#: Who is told by which call: the ``kind`` of the target, and what it is called.
+_TARGETS: Final = {
+    "WSAAsyncSelect": ("message", "a Window"),
+    "WSAEventSelect": ("event", "an Event"),
+    "WSAEnumNetworkEvents": ("event", "an Event"),
+}
+
+
+def _no_target(call: str, target: object) -> TypeError:
+    return TypeError(f"{call}: {_TARGETS[call][1]} is expected, not {target!r}")
+
+
+def check_selection(call: str, state: str, target: Any, message: int, events: int) -> None:  # noqa: ANN401
+    """Raise for what WSAAsyncSelect or WSAEventSelect (``call``) cannot do.
+
+    Raises:
+      WSAEINVAL: events without a target, a target that has ended, a bit that is no event.
+      TypeError: a target of another kind, or a number that is none.
+    """
+    for name, number in (("message", message), ("events", events)):
+        if not isinstance(number, int):
+            raise TypeError(f"{call}: {name} is expected as an int, not {number!r}")
+    if events & ~FD_ALL_EVENTS:
+        text = f"events {events:#x}: FD_ bits within {FD_ALL_EVENTS:#x} are expected"
+        raise errors.WSAEINVAL(call, state, text)
+    if target is None:
+        if events:
+            raise errors.WSAEINVAL(call, state, "events are selected, but nobody is told")
+    elif getattr(target, "kind", None) != _TARGETS[call][0]:
+        raise _no_target(call, target)
+    elif getattr(target, "closed", False):
+        raise errors.WSAEINVAL(call, state, f"{target!r} has ended")
 
 
 def close_collected(endpoint: Any) -> None:  # noqa: ANN401

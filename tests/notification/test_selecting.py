@@ -115,6 +115,92 @@ async def test_bad_selections(pair: Pair) -> None:
             call()
 
 
+def _select(pair: Pair, mode: str, target: object, events: object) -> None:
+    if mode == "message":
+        pair.near.async_select(target, WM_SOCKET + 1, events)  # type: ignore[arg-type]
+    else:
+        pair.near.event_select(target, events)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["message", "event"])
+@pytest.mark.parametrize("events", [-1, ~FD_READ, 0x400, FD_READ | 0x8000])
+async def test_a_bit_that_is_no_event_is_refused(pair: Pair, mode: str, events: int) -> None:
+    """WSAEINVAL names the call, the value and what is expected."""
+    async with wsock.Window() as window:
+        target = window if mode == "message" else wsock.Event()
+        with pytest.raises(wsock.WSAEINVAL) as caught:
+            _select(pair, mode, target, events)
+        name = "WSAAsyncSelect" if mode == "message" else "WSAEventSelect"
+        assert name in str(caught.value)
+        assert f"events {events:#x}: FD_ bits within 0x3ff are expected" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["message", "event"])
+@pytest.mark.parametrize("events", [0, FD_READ])
+async def test_a_target_of_another_kind_is_refused(
+    pair: Pair, window: wsock.Window, mode: str, events: int
+) -> None:
+    """Each call takes its own kind of target, also where it cancels: else TypeError."""
+    swapped = wsock.Event() if mode == "message" else window
+    expected = "WSAAsyncSelect: a Window" if mode == "message" else "WSAEventSelect: an Event"
+    for target in (swapped, trio.Event(), 7, "window"):
+        with pytest.raises(TypeError) as caught:
+            _select(pair, mode, target, events)
+        assert str(caught.value) == f"{expected} is expected, not {target!r}"
+
+
+@pytest.mark.parametrize("events", ["READ", None, 1.0])
+async def test_events_that_are_no_int_are_refused(pair: Pair, events: object) -> None:
+    """TypeError, also where nothing would be selected."""
+    for mode in ("message", "event"):
+        with pytest.raises(TypeError, match="events is expected as an int"):
+            _select(pair, mode, None, events)
+
+
+async def test_a_message_number_that_is_no_int_is_refused(pair: Pair, window: wsock.Window) -> None:
+    """TypeError at the selection, not a message that nobody can filter."""
+    with pytest.raises(TypeError, match="WSAAsyncSelect: message is expected as an int"):
+        pair.near.async_select(window, "WM_SOCKET", FD_READ)  # type: ignore[arg-type]
+
+
+async def test_a_refused_selection_leaves_mode_and_the_earlier_one(
+    pair: Pair, window: wsock.Window
+) -> None:
+    """Nothing is half done: the socket stays as it was, blocking or selected."""
+    bad = [
+        lambda: pair.near.async_select(window, WM_SOCKET + 1, -1),
+        lambda: pair.near.async_select(wsock.Event(), WM_SOCKET, FD_CLOSE),  # type: ignore[arg-type]
+        lambda: pair.near.event_select(wsock.Event(), 0x400),
+        lambda: pair.near.event_select(window, 0),  # type: ignore[arg-type]
+    ]
+    for call in bad:
+        with pytest.raises((wsock.WSAEINVAL, TypeError)):
+            call()
+    assert not any(row.selected for row in pair.near.notifications())
+    assert not pair.near._endpoint.nonblocking
+    pair.near.async_select(window, WM_SOCKET, FD_READ)
+    for call in bad:
+        with pytest.raises((wsock.WSAEINVAL, TypeError)):
+            call()
+    pair.far.send_nowait(b"a")
+    with trio.fail_after(5):
+        message = await window.get()
+    assert (message.message, message.event) == (WM_SOCKET, FD_READ)
+
+
+async def test_enumerating_with_no_event_object_takes_nothing(
+    pair: Pair, window: wsock.Window
+) -> None:
+    """TypeError for what is no Event, and the record is still there afterwards."""
+    event = wsock.Event()
+    pair.near.event_select(event, FD_WRITE)
+    for target in (window, trio.Event(), FD_WRITE):
+        with pytest.raises(TypeError) as caught:
+            pair.near.enum_network_events(target)  # type: ignore[arg-type]
+        assert str(caught.value) == f"WSAEnumNetworkEvents: an Event is expected, not {target!r}"
+    assert pair.near.enum_network_events(event).events == FD_WRITE
+
+
 async def test_failing_enumeration_resets_nothing(pair: Pair) -> None:
     """WSAEnumNetworkEvents that fails leaves record and event alone."""
     event = wsock.Event()

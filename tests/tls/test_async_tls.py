@@ -158,6 +158,21 @@ async def test_select_chooses_among_the_events_of_plaintext(
     assert deliver(window) == [(FD_WRITE, 0)]
 
 
+async def test_a_bit_that_is_no_event_is_refused(
+    pair: Pair, ends: tuple[Near, Far], window: wsock.Window
+) -> None:
+    """WSAEINVAL, and the choice that was made before stays in force."""
+    near, far = ends
+    near.select(FD_READ)
+    with pytest.raises(wsock.WSAEINVAL):
+        near.select(-1)
+    async with served(window):
+        await far.handshake()
+        await far.send(b"hello")
+        await pair.world.until(lambda: near.got)
+    assert near.log == [("receive", 0)]
+
+
 async def test_the_events_are_those_that_were_selected_before(
     pair: Pair,
     window: wsock.Window,

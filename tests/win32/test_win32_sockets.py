@@ -400,3 +400,19 @@ def test_a_receive_that_would_wait_enables_once() -> None:
         assert posted == calls
         assert received(far) == w.WSAEWOULDBLOCK
     assert received(far, 1, w.MSG_OOB) == b"!"
+
+
+@winsock_program
+def test_a_bit_that_is_no_event_is_not_selected() -> None:
+    """WSAAsyncSelect and WSAEventSelect: WSAEINVAL, and the mode stays; every FD_ bit is taken."""
+    near, _ = pair()
+    window = w.CreateWindow("static", "", 0, 0, 0, 0, 0, w.HWND_MESSAGE, None, None, None)
+    event = w.WSACreateEvent()
+    for mask in (-1, w.FD_ALL_EVENTS + 1):
+        assert w.WSAAsyncSelect(near, window, w.WM_USER, mask) == w.SOCKET_ERROR
+        assert w.WSAGetLastError() == w.WSAEINVAL
+        assert w.WSAEventSelect(near, event, mask) == w.SOCKET_ERROR
+        assert w.WSAGetLastError() == w.WSAEINVAL
+    assert w.ioctlsocket(near, w.FIONBIO, w.DWORD(0)) == 0
+    assert w.WSAAsyncSelect(near, window, w.WM_USER, w.FD_ALL_EVENTS) == 0
+    assert w.WSAEventSelect(near, event, w.FD_ALL_EVENTS) == 0

@@ -36,7 +36,8 @@ def WSAAsyncSelect(s: int, hWnd: int | None, wMsg: int, lEvent: int) -> int:
     everything before it is read.
 
     Returns:
-      0; SOCKET_ERROR with WSAEINVAL (no such window to post to), WSAENOTSOCK.
+      0; SOCKET_ERROR with WSAEINVAL (no such window to post to, a bit that is no event),
+      WSAENOTSOCK.
     """
     sock = socket_of(s)
     window = current().process.windows.get(hWnd or 0)
@@ -63,6 +64,9 @@ def WSAEventSelect(s: int, hEventObject: int | None, lNetworkEvents: int) -> int
 
     Each event that happens is recorded, and sets the event object; WSAEnumNetworkEvents tells
     which it was. Replaces any earlier selection; 0 cancels. The socket becomes nonblocking.
+
+    Returns:
+      0; SOCKET_ERROR with WSAEINVAL (no such event object, a bit that is no event), WSAENOTSOCK.
     """
     sock = socket_of(s)
     event = _event("WSAEventSelect", hEventObject)
