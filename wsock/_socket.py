@@ -161,7 +161,8 @@ class Socket(SocketControl):
           WSAECONNRESET, WSAECONNABORTED: the connection is reset; bytes before it come first.
           WSAENOTCONN: never connected. WSAESHUTDOWN: receiving was shut down.
           WSAEMSGSIZE: a datagram was cut; ``error.data`` holds what fitted.
-          WSAENOTSOCK: you closed this socket before calling. WSAEINVAL: negative length.
+          WSAENOTSOCK: you closed this socket before calling. WSAEINVAL: negative length,
+          or a flag that is none of these. WSAEOPNOTSUPP: MSG_WAITALL, which ``await recv`` takes.
         """
         return self._endpoint.recv(max_bytes, flags)  # type: ignore[no-any-return]
 

@@ -122,6 +122,17 @@ async def test_selecting_again_posts_again(pair: Pair, window: wsock.Window) -> 
     assert events_in(window) == [FD_READ] * 3
 
 
+async def test_recv_with_an_unknown_flag_re_enables(pair: Pair, window: wsock.Window) -> None:
+    """Message mode: it fails, and FD_READ is posted again as long as data waits."""
+    pair.near.async_select(window, WM_SOCKET, FD_READ)
+    pair.far.send_nowait(b"abc")
+    await pair.settle(unread=3)
+    assert events_in(window) == [FD_READ]
+    with pytest.raises(wsock.WSAEINVAL):
+        pair.near.recv_nowait(9, 1 << 20)
+    assert events_in(window) == [FD_READ]
+
+
 @pytest.mark.parametrize("length", [0, -1])
 async def test_recv_without_room_re_enables(pair: Pair, window: wsock.Window, length: int) -> None:
     """A recv of length 0 takes nothing, a negative one fails; both re-enable in message mode."""
@@ -138,7 +149,8 @@ async def test_recv_without_room_re_enables(pair: Pair, window: wsock.Window, le
     assert events_in(window) == [FD_READ]
 
 
-async def test_event_mode_negative_length(pair: Pair) -> None:
+@pytest.mark.parametrize("arguments", [(-1,), (9, 1 << 20)], ids=["length", "flag"])
+async def test_event_mode_bad_arguments(pair: Pair, arguments: tuple[int, ...]) -> None:
     """Event mode: by the pages a failing recv records FD_READ again; Windows records nothing."""
     event = wsock.Event()
     pair.near.event_select(event, FD_READ)
@@ -146,7 +158,7 @@ async def test_event_mode_negative_length(pair: Pair) -> None:
     await pair.settle(unread=3)
     assert pair.near.enum_network_events(event) == (FD_READ, {FD_READ: 0})
     with pytest.raises(wsock.WSAError):
-        pair.near.recv_nowait(-1)
+        pair.near.recv_nowait(*arguments)
     assert bool(pair.near.enum_network_events(event).events) is not pair.world.windows
 
 

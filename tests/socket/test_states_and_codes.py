@@ -253,6 +253,37 @@ async def test_connected_stream(world: World) -> None:
     assert near.getpeername() == pair.far.getsockname()
 
 
+#: Bits that no system gives to what Winsock knows.
+UNKNOWN_FLAGS = [1 << 20, 1 << 30, std.MSG_PEEK | 1 << 20, std.MSG_WAITALL | 1 << 20, -1]
+
+
+@pytest.mark.parametrize("flags", UNKNOWN_FLAGS)
+async def test_a_flag_that_no_receive_knows(world: World, flags: int) -> None:
+    """Every receiving call: WSAEINVAL, which names call and value; nothing is taken."""
+    pair = await world.pair()
+    udp, other = world.bound_datagram(), world.socket(kind=std.SOCK_DGRAM)
+    pair.far.send_nowait(b"abc")
+    other.sendto_nowait(b"abc", udp.getsockname())
+    for near, call in ((pair.near, "recv"), (udp, "recvfrom")):
+        await world.settle(near, unread=3)
+        for receive in (
+            lambda near=near: near.recv_nowait(9, flags),
+            lambda near=near: near.recvfrom_nowait(9, flags),
+            lambda near=near: near.recv_into_nowait(bytearray(9), 0, flags),
+        ):
+            with pytest.raises(wsock.WSAEINVAL) as caught:
+                receive()
+            assert f": {call} on a " in str(caught.value)
+            assert f"flags {flags:#x}: MSG_PEEK, MSG_OOB or MSG_WAITALL is" in str(caught.value)
+        with pytest.raises(wsock.WSAEINVAL):
+            await near.recv(9, flags)
+        with pytest.raises(wsock.WSAEINVAL):
+            await near.recv_into(bytearray(9), 0, flags)
+        with pytest.raises(wsock.WSAEINVAL):
+            await near.recvfrom(9, flags)
+        assert near.recv_nowait(9) == b"abc"
+
+
 @pytest.mark.parametrize(
     "call",
     [

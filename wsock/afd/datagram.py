@@ -204,7 +204,7 @@ class DatagramEndpoint(Endpoint):
         """Take one datagram: the bytes that fit, whether it was cut, and its sender (packed).
 
         Raises:
-          WSAEINVAL: not bound. WSAEWOULDBLOCK: none waits.
+          WSAEINVAL: not bound, an unknown flag. WSAEWOULDBLOCK: none waits.
           WSAECONNRESET: an earlier datagram found no port. WSAESHUTDOWN, WSAENOTSOCK.
         """
         self.check_open("recvfrom")
@@ -212,6 +212,7 @@ class DatagramEndpoint(Endpoint):
             if max_bytes < 0:
                 cls = errors.WSAEFAULT if self.windows_rules else errors.WSAEINVAL
                 raise cls("recvfrom", self.state, f"length {max_bytes} is negative")
+            self.check_receive_flags("recvfrom", flags)
             if flags & std.MSG_OOB:
                 raise errors.WSAEOPNOTSUPP("recvfrom", self.state, "datagrams have no urgent data")
             if self.state == OPEN:

@@ -43,9 +43,12 @@ if TYPE_CHECKING:
     from ..tdi import AddressObject, Device
     from .states import State, Trigger
 
-__all__ = ["Endpoint", "EndpointHost", "Watcher"]
+__all__ = ["RECEIVABLE", "Endpoint", "EndpointHost", "Watcher"]
 
 FD_READ_OOB: Final = FD_READ | FD_OOB
+
+#: What a receive may be asked for. (MSG_DONTROUTE means nothing to it; the C face takes it.)
+RECEIVABLE: Final = int(std.MSG_PEEK | std.MSG_OOB | std.MSG_WAITALL | std.MSG_DONTROUTE)
 
 
 class EndpointHost(Protocol):
@@ -196,6 +199,12 @@ class Endpoint(Notifier):
                 f"{call}: this socket belongs to the thread of its Trio run; from other threads "
                 "only window.post, window.post_quit and event.set may be called"
             )
+
+    def check_receive_flags(self, call: str, flags: int) -> None:
+        """Raise WSAEINVAL for a flag that no receive knows (recv page)."""
+        if flags & ~RECEIVABLE:
+            text = f"flags {flags:#x}: MSG_PEEK, MSG_OOB or MSG_WAITALL is expected"
+            raise errors.WSAEINVAL(call, self.state, text)
 
     def failure(self, call: str, error: StatusError | Status | OSError) -> errors.WSAError:
         """Return the WSAError for what the transport answered."""

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import errors
 from ..constants import FD_CLOSE, FD_OOB, FD_READ
 from ..tdi import STATUS_TO_WSA, ReceiveFlags, Status, status_from_errno
-from .endpoint import Endpoint
+from .endpoint import RECEIVABLE, Endpoint
 from .states import (
     BUFFERED,
     CONNECTED,
@@ -152,6 +152,7 @@ class ReceivingEndpoint(Endpoint):
         try:
             if max_bytes < 0:
                 raise self._negative_length(max_bytes)
+            self.check_receive_flags("recv", flags)
             if self.attention & NOT_CONNECTED:
                 raise errors.WSAENOTCONN("recv", self.state)
             if flags & _MSG_WAITALL:
@@ -164,7 +165,8 @@ class ReceivingEndpoint(Endpoint):
         finally:
             if self.waiters is not None and self.rx:
                 self.wake_receiver()
-            if not (max_bytes < 0 and self.windows_rules and self._in_event_mode()):
+            refused = max_bytes < 0 or flags & ~RECEIVABLE
+            if not (refused and self.windows_rules and self._in_event_mode()):
                 self.re_enable(FD_OOB if flags & _MSG_OOB else READ_AND_OOB)
                 if self.attention & PEER_RELEASED:
                     self.evaluate(FD_CLOSE)

@@ -48,6 +48,9 @@ _NUMBERS: Final = {
 }
 
 
+_RECEIVABLE: Final = std.MSG_PEEK | std.MSG_OOB | std.MSG_WAITALL
+
+
 def kernel_error(error: errors.WSAError) -> OSError:
     """Return what a kernel would have raised."""
     number = _NUMBERS.get(error.winerror) or error.errno or errno.EIO
@@ -63,6 +66,11 @@ def _as_kernel() -> Iterator[None]:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
     except errors.WSAError as error:
         raise kernel_error(error) from error
+
+
+def _known(flags: int) -> int:
+    """The flags that mean something here: a kernel ignores others, Winsock refuses them."""
+    return flags & _RECEIVABLE
 
 
 def _unsupported(call: str) -> NoReturn:
@@ -185,7 +193,7 @@ class VirtualSocket(trio.socket.SocketType):
         """Receive; ``b""`` at the end, also after own SHUT_RD."""
         try:
             with _as_kernel():
-                return await self._heeding_icmp(lambda: self._sock.recv(bufsize, flags))
+                return await self._heeding_icmp(lambda: self._sock.recv(bufsize, _known(flags)))
         except BrokenPipeError:
             return b""
 
@@ -247,7 +255,7 @@ class VirtualSocket(trio.socket.SocketType):
         try:
             with _as_kernel():
                 data, address = await self._heeding_icmp(
-                    lambda: self._sock.recvfrom(bufsize, flags)
+                    lambda: self._sock.recvfrom(bufsize, _known(flags))
                 )
         except BrokenPipeError:
             return b"", False, None

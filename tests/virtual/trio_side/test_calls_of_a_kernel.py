@@ -93,6 +93,31 @@ def test_ud5_a_datagram_that_is_cut_says_so_by_msg_trunc() -> None:
     assert virtual == linux
 
 
+def test_flags_that_mean_nothing_are_no_error() -> None:
+    """A kernel ignores MSG_NOSIGNAL in a receive, of streams and datagrams."""
+
+    async def program() -> object:
+        near, far = await datagram_pair()
+        with near, far:
+            await near.send(b"one")
+            await near.send(b"two")
+            seen = [await far.recv(9, std.MSG_NOSIGNAL)]
+            seen.append((await far.recvfrom(9, std.MSG_NOSIGNAL))[0])
+        listener = trio.socket.socket()
+        await listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        client = trio.socket.socket()
+        await client.connect(listener.getsockname())
+        accepted, _ = await listener.accept()
+        with listener, client, accepted:
+            await client.send(b"three")
+            seen.append(await accepted.recv(9, std.MSG_NOSIGNAL))
+        return seen
+
+    linux, virtual = on_both(program)
+    assert virtual == linux
+
+
 def test_ud6_empty_datagrams_and_several_buffers() -> None:
     """An empty one is received as one; sendmsg joins its buffers; addresses are the sender's."""
 
