@@ -227,7 +227,6 @@ class Ipv4Layer:
         if isinstance(packet, Malformed):
             self._node.drop(interface, data, packet)
             return
-        packet.interface = interface.name
         destination = packet.destination
         if interface.name != "lo":
             first = packet.source[0]
@@ -259,7 +258,6 @@ class Ipv4Layer:
             whole = self._reassembler.add(packet, interface)
             if whole is None:
                 return
-            whole.interface = packet.interface
             packet = whole
         node = self._node
         wanted = node.raw.receive(packet) if node.raw.is_used else False

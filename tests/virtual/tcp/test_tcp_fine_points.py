@@ -384,6 +384,31 @@ def test_49_only_the_fin_that_was_received_restarts_the_wait(seq: int, restarted
     assert connection.timers.ending - before == (10 * SECOND if restarted else 0)
 
 
+@pytest.mark.parametrize("seq", [1002, 1102])
+def test_49_a_further_fin_inside_of_the_window_restarts_the_wait(seq: int) -> None:
+    """RFC 9293 section 3.10.7.4, eighth: "Restart the 2 MSL time-wait timeout", and acknowledge."""
+    script = Script()
+    connection = reach(script, State.TIME_WAIT)
+    before = connection.timers.ending
+    script.wire.run(10)
+    assert [brief(s) for s in script.inject(ACK | FIN, seq, 7002)] == [("ACK", 7002, 1002, 0)]
+    assert connection.state is State.TIME_WAIT
+    assert connection.timers.ending is not None
+    assert before is not None
+    assert connection.timers.ending - before == 10 * SECOND
+
+
+@pytest.mark.parametrize("state", [State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING])
+def test_48_a_further_fin_is_acknowledged_and_does_not_move_rcv_nxt(state: State) -> None:
+    """3.10.7.4, eighth: remain in the state; the stream has ended only once."""
+    script = Script()
+    connection = reach(script, state)
+    acked = connection.snd_una
+    assert [s.ack for s in script.inject(ACK | FIN, 1002, acked)] == [1002]
+    assert connection.state is state
+    assert script.client.events == []
+
+
 def test_49_old_text_does_not_restart_the_wait() -> None:
     """RFC 9293 names the FIN alone."""
     script = Script()

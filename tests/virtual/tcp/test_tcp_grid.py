@@ -119,7 +119,10 @@ def expected_from_fifth(
         state = {
             "FIN-WAIT-1": "FIN-WAIT-2", "CLOSING": "TIME-WAIT", "LAST-ACK": "CLOSED",
         }.get(state, state)  # fmt: skip
-    # Seventh, the text; eighth, FIN. What is not at the left edge is kept and acknowledged at once.
+    # Seventh, the text; eighth, FIN. What is not at the left edge is kept and acknowledged at once,
+    # and so is a further FIN, wherever it is.
+    if kind == "FIN" and state in ("CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT"):
+        return After(state, just_ack)
     if state not in ("ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2") or kind == "ACK":
         return After(state, [])
     if seq != left:

@@ -218,7 +218,7 @@ def _unacceptable(tcb: Connection, segment: Segment) -> None:
         end = (segment.seq + segment.length) & MASK
         if segment.flags & FIN and end == tcb.rcv_nxt:
             # Our last ACK was lost: once more, and 2 MSL from now on.
-            tcb.timers.ending = tcb.now + tcb.profile.time_wait_ns
+            ending.start_time_wait(tcb)
             tcb.ack_now = True
             layer.mark_dirty(tcb)
             return

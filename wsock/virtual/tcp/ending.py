@@ -58,8 +58,13 @@ def enter_time_wait(connection: Connection, event: Event) -> None:
     connection.change(event)
     timers = connection.timers
     timers.resend = timers.keep_alive = None
-    timers.ending = connection.now + connection.profile.time_wait_ns
+    start_time_wait(connection)
     connection.send_buffer.clear()
+
+
+def start_time_wait(connection: Connection) -> None:
+    """Begin, or begin anew, to wait for 2 MSL."""
+    connection.timers.ending = connection.now + connection.profile.time_wait_ns
 
 
 def start_fin_wait_2_limit(connection: Connection) -> None:

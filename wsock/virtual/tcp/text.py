@@ -58,10 +58,12 @@ def hold(tcb: Connection, segment: Segment) -> None:
 
 def process(tcb: Connection, segment: Segment) -> None:
     """Seventh and eighth: take the text and the FIN."""
+    fin = bool(segment.flags & FIN)
     if tcb.state not in RECEIVING:
+        if fin:
+            _fin_again(tcb)
         return  # after the peer's FIN nothing can be new
     data = segment.data
-    fin = bool(segment.flags & FIN)
     push = bool(segment.flags & PSH)
     offset = distance(tcb.rcv_nxt, segment.seq)
     if offset < 0:
@@ -84,6 +86,17 @@ def process(tcb: Connection, segment: Segment) -> None:
         send_ack(tcb)  # a duplicate ACK, at once: the sender counts them
         return
     _in_order(tcb, data, push)
+
+
+def _fin_again(tcb: Connection) -> None:
+    """Eighth, after the peer's FIN: a further one is acknowledged and changes no state.
+
+    RCV.NXT stays behind the first. A FIN that is merely repeated lies left of the window and never
+    comes here; this is a peer's that has lost count, and whatever it is told, it is told at once.
+    """
+    if tcb.state is State.TIME_WAIT:
+        ending.start_time_wait(tcb)
+    send_ack(tcb)
 
 
 def _in_order(tcb: Connection, data: memoryview, push: bool) -> None:

@@ -40,8 +40,8 @@ _NO_OPERATION: Final = 1
 class Ipv4Packet:
     """A parsed IPv4 packet. ``payload`` and ``header`` are views of the bytes received."""
 
-    __slots__ = ("data", "destination", "flags_offset", "header", "identification", "interface",
-                 "payload", "protocol", "source", "tos", "ttl")  # fmt: skip
+    __slots__ = ("data", "destination", "flags_offset", "header", "identification", "payload",
+                 "protocol", "source", "tos", "ttl")  # fmt: skip
 
     def __init__(
         self,
@@ -56,8 +56,6 @@ class Ipv4Packet:
         self.payload = view[header_length:total_length]
         (self.tos, self.identification, self.flags_offset, self.ttl, self.protocol, self.source,
          self.destination) = fields  # fmt: skip
-        #: the name of the interface it came in by; set by the layer that received it.
-        self.interface = ""
 
     @property
     def dscp(self) -> int:
