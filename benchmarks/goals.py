@@ -61,7 +61,7 @@ GOALS: Final = (
     Goal("message", "echo 1x64", 1.25, UVLOOP, metric="p50_us"),
     Goal("blocking", "echo 1x64", 1.25, UVLOOP, metric="p50_us"),
     Goal("message", "churn", 1.10, UVLOOP),
-    Goal("message", "churn", 0.35, "trio_socket"),
+    Goal("message", "churn", 0.35, "trio_stream"),
     Goal("message", "idle 9000", 1.0, metric="pss_kib"),
     Goal("blocking", "idle 9000", 3.0, metric="pss_kib"),
     Goal("message", "source 4x1M", 1.00, UVLOOP),
