@@ -353,7 +353,7 @@ class DatagramEndpoint(Endpoint):
         self.attention |= RELEASED
         self.step("close")
         if self.target is not None:
-            self.select(None, 0, 0, None)
+            self.deselect()
         self.rx, self.rx_count = None, 0
         self.wake_all()
 

@@ -423,7 +423,9 @@ class Endpoint(Notifier):
 
     def wake_all(self) -> None:
         """Call everybody: closed, reset, or the peer is gone."""
-        while self.wake_receiver() or self.wake_sender():
+        while (self.waiters is not None and self.wake_receiver()) or (
+            self.send_waiters is not None and self.wake_sender()
+        ):
             pass
 
     # Conditions, as far as every type has them
@@ -491,7 +493,7 @@ class Endpoint(Notifier):
             return
         self.attention |= RELEASED
         if self.target is not None:
-            self.select(None, 0, 0, None)
+            self.deselect()
         self.wake_all()
         self.host.given_back(self)
 

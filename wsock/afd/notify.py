@@ -207,6 +207,14 @@ class Notifier(ABC):
         else:
             self._select_event(target)
 
+    def deselect(self) -> None:
+        """Tell nobody any more: the socket is closed."""
+        target, self.target = self.target, None
+        self.message = self.mask = self.posts = 0
+        self.owner = self.notice = None
+        if target is not None:
+            target.deselected(self)
+
     def _retarget(self, target: Target | None) -> None:
         old, self.target = self.target, target
         if old is not target:

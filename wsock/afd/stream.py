@@ -430,6 +430,12 @@ class StreamEndpoint(SendingEndpoint):
         super().select(target, message, mask, owner)
         self.file.watch_urgent(on=bool(mask & FD_OOB))
 
+    def deselect(self) -> None:
+        """The same for a socket that is closed."""
+        if self.mask & FD_OOB:
+            self.file.watch_urgent(on=False)
+        super().deselect()
+
     def interrupt_send(self) -> None:
         """A task that waits for its send to go out is sent away by close: drop its part (B6)."""
         self.unsent -= self.file.drop_rest()
@@ -445,7 +451,7 @@ class StreamEndpoint(SendingEndpoint):
         self.attention |= RELEASED
         self.step("close")
         if self.target is not None:
-            self.select(None, 0, 0, None)
+            self.deselect()
         self.wake_all()
         if state == LISTENING:
             self._close_listener()
@@ -578,7 +584,7 @@ class StreamEndpoint(SendingEndpoint):
         self.attention |= RELEASED
         self.step("close")
         if self.target is not None:
-            self.select(None, 0, 0, None)
+            self.deselect()
         self.wake_all()
         if self.pool is not None:
             self._release_pool()
