@@ -10,7 +10,7 @@ from wsock.virtual.addresses import packed
 from wsock.virtual.ethernet_interface import EthernetInterface
 from wsock.virtual.layers import LocalError
 from wsock.virtual.network import Network
-from wsock.virtual.wire import arp, ethernet
+from wsock.virtual.wire import arp, ethernet, udp
 
 if TYPE_CHECKING:
     from wsock.virtual.capture.packet import CapturedPacket
@@ -121,6 +121,46 @@ def test_ar2_a_neighbour_that_is_silent_is_asked_by_broadcast_then() -> None:
     net.run_for(10)
     assert arp_packets(cap.packets) == ["ARP request (unicast)"] + ["ARP request"] * 3
     assert port(a).arp_cache == {}
+
+
+def test_ar2_how_often_it_was_asked_at_first_does_not_count_later() -> None:
+    """AR2: a neighbour that answered the third request gets three more when it falls silent."""
+    net, (a, b) = segment()
+    b.crash()
+    send(a, B)
+    net.run_for(1.5)
+    b.restart()
+    net.run_for(61 + 2)
+    assert port(a).arp_cache == {B: port(b).mac}
+    b.crash()
+    cap = net.capture(a)
+    send(a, B)
+    net.run_for(10)
+    assert arp_packets(cap.packets) == ["ARP request (unicast)"] + ["ARP request"] * 3
+
+
+@pytest.mark.parametrize(
+    ("prefix", "sender"),
+    [
+        ("192.0.2.0/24", "198.51.100.7"),  # of another segment
+        ("192.0.2.0/24", "192.0.2.255"),  # everybody's
+        ("0.0.0.0/1", "0.0.0.0"),  # of one that has none yet: a probe (RFC 5227)
+    ],
+)
+def test_ar1_a_sender_that_can_be_no_neighbour_is_answered_and_not_learned(
+    prefix: str, sender: str
+) -> None:
+    """AR1: nobody takes the packets of others over by a request for us."""
+    net = Network()
+    a = net.host("a", net.segment("lan", prefix), "0.0.0.9" if prefix[0] == "0" else "192.0.2.9")
+    thief = bytes.fromhex("020000000099")
+    packet = arp.ArpPacket(
+        arp.REQUEST, thief, packed(sender), bytes(6), packed(str(a.address))
+    )  # fmt: skip
+    cap = net.capture(a)
+    port(a).deliver(ethernet.build(ethernet.BROADCAST, thief, ethernet.TYPE_ARP, arp.build(packet)))
+    assert port(a).arp_cache == {}
+    assert [p.name for p in cap.packets if p.outgoing] == ["ARP reply"]
 
 
 def test_ar3_at_most_one_request_per_second_and_address() -> None:
@@ -265,3 +305,31 @@ def test_a_router_answers_host_unreachable_when_arp_fails() -> None:
     endpoint.send(b"x")
     net.run_for(4)
     assert endpoint.take_error() is LocalError.EHOSTUNREACH
+
+
+def test_ar4_our_own_socket_is_told_without_a_packet() -> None:
+    """AR4: EHOSTUNREACH is no ICMP error to ourselves, so no limit of those concerns it."""
+    net, (a, _) = segment()
+    a.icmp.icmp_errors_per_second = 0
+    endpoint = a.udp.open()
+    assert endpoint.connect(packed("192.0.2.77"), 9) is None
+    endpoint.send(b"x")
+    net.run_for(4)
+    assert endpoint.take_error() is LocalError.EHOSTUNREACH
+    assert a.counters["icmp error sent"] == 0
+    assert a.counters["icmp error over the limit"] == 0
+
+
+def test_ar4_a_later_fragment_that_looks_like_anothers_datagram_is_not_its() -> None:
+    """AR4: the fragments of one datagram wait together; only the first one tells whose it is."""
+    net, (a, _) = segment()
+    silent = packed("192.0.2.77")
+    mine, other = a.udp.open(), a.udp.open()
+    for endpoint, local in ((mine, 1111), (other, 2222)):
+        assert endpoint.bind(port=local) is None
+        assert endpoint.connect(silent, 9) is None
+    looks_like_others = udp.build(A, 2222, silent, 9, b"")
+    mine.send(looks_like_others * 500)
+    net.run_for(4)
+    assert mine.take_error() is LocalError.EHOSTUNREACH
+    assert other.take_error() is None

@@ -151,6 +151,20 @@ def test_ic1_an_echo_keeps_the_codepoint() -> None:
     assert reply.ip.dscp == 46
 
 
+def test_ip5_what_was_put_together_has_the_codepoint_of_its_first_fragment() -> None:
+    """IP5: the echo of a packet that came in pieces keeps it, too."""
+    net, _, b = linked()
+    cap = net.capture(b)
+    echo = icmp.build_echo(icmp.ECHO_REQUEST, 1, 1, bytes(2000))
+    whole = ipv4.parse(ipv4.build(A, B, PROTOCOL_ICMP, echo, tos=46 << 2, identification=7))
+    assert isinstance(whole, ipv4.Ipv4Packet)
+    for piece in ipv4.fragments(whole, 1500):
+        b.interfaces["eth0"].deliver(piece)
+    net.run_until_quiet()
+    replies = [packet.ip for packet in cap.packets if packet.outgoing]
+    assert [ip.dscp for ip in replies if ip is not None] == [46, 46]
+
+
 def test_ic3_an_error_is_sent_about_an_ordinary_datagram() -> None:
     """IC3, the other side: the same datagram unchanged is answered."""
     net, _, b = linked()
@@ -216,6 +230,41 @@ def test_an_error_about_a_packet_of_somebody_else_is_dropped() -> None:
     net, _, b = linked()
     deliver_to_b(net, b, about_an_error())
     assert b.counters["icmp error about nothing we sent"] == 1
+
+
+def told_of(change: tuple[int, int]) -> tuple[HostCore, LocalError | None]:
+    """A connected socket gets 3/3 about its datagram, one byte of whose header is another."""
+    net, a, _ = linked()
+    endpoint = a.udp.open()
+    assert endpoint.bind(port=1111) is None
+    assert endpoint.connect(B, 9) is None
+    quote = bytearray(ipv4.build(A, B, 17, udp.build(A, 1111, B, 9, b"x")))
+    quote[change[0]] = change[1]
+    error = icmp.build(icmp.UNREACHABLE, icmp.PORT_UNREACHABLE, 0, bytes(quote))
+    a.interfaces["eth0"].deliver(ipv4.build(B, A, PROTOCOL_ICMP, error))
+    net.run_until_quiet()
+    return a, endpoint.take_error()
+
+
+def test_ic4_an_error_is_believed_for_what_it_quotes() -> None:
+    """IC4: the quote as it was sent; and a first fragment, which has MF and the ports."""
+    assert told_of((0, 0x45))[1] is LocalError.ECONNREFUSED
+    assert told_of((6, 0x20))[1] is LocalError.ECONNREFUSED
+
+
+def test_an_error_that_quotes_another_ip_version_is_dropped() -> None:
+    """No packet of ours begins so, whatever stands where IPv4 has its source."""
+    host, error = told_of((0, 0x65))
+    assert error is None
+    assert host.counters["icmp error about nothing we sent"] == 1
+
+
+@pytest.mark.parametrize("byte", [6, 7])
+def test_ic4_an_error_about_a_later_fragment_of_ours_concerns_nobody(byte: int) -> None:
+    """IC3 forbids to send it; what it quotes are bytes of the datagram, and no ports."""
+    host, error = told_of((byte, 1))
+    assert error is None
+    assert host.counters["icmp error about a later fragment"] == 1
 
 
 def test_ic6_errors_are_limited_for_each_host_and_the_limit_can_be_switched_off() -> None:

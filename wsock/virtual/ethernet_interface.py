@@ -204,10 +204,18 @@ class EthernetInterface(WireInterface):
             self._conflict(packet, frame)
             return
         for_us = packet.target == self.address
-        if addresses.is_valid_source(packet.sender) and self.on_link(packet.sender):
+        if self._may_be_neighbour(packet.sender):
             self._learn(packet.sender, packet.sender_mac, add=for_us)
         if for_us and packet.operation == arp.REQUEST:
             self._send_arp_reply(packet)
+
+    def _may_be_neighbour(self, address: bytes) -> bool:
+        """Whether one host of this segment can have it: nobody's MAC may stand for a broadcast."""
+        return (
+            self.on_link(address)
+            and address != self.broadcast
+            and addresses.is_valid_source(address)
+        )
 
     def _send_arp_reply(self, request: arp.ArpPacket) -> None:
         self._send_arp(arp.REPLY, request.sender_mac, request.sender)
@@ -219,7 +227,6 @@ class EthernetInterface(WireInterface):
                 return
             entry = self._new_entry(neighbour)
         entry.mac = mac
-        entry.tries = 0
         entry.timer.stop()
         entry.expires = self.node.scheduler.now + self.node.profile.arp_entry_lifetime_ns
         waiting, entry.waiting = entry.waiting, []

@@ -78,6 +78,10 @@ class IcmpLayer:
         if quote[0] >> 4 != 4 or not self._node.ipv4.is_local(bytes(header[12:16])):
             self._node.drop(interface, packet.data, "icmp error about nothing we sent")
             return
+        if (header[6] << 8 | header[7]) & ipv4.OFFSET_MASK:
+            # What is quoted then are no ports, whatever they look like.
+            self._node.drop(interface, packet.data, "icmp error about a later fragment")
+            return
         if message.type == icmp.REDIRECT:
             self._node.counters.count("icmp redirect ignored")
             return
