@@ -112,20 +112,20 @@ class ConnectionObject:
         """TDI_ASSOCIATE_ADDRESS: this connection will use ``address``.
 
         Raises:
-          StatusError: ADDRESS_ALREADY_ASSOCIATED.
+          StatusError: INVALID_PARAMETER, it has an address already, and keeps that.
         """
         if self.address is not None:
-            raise StatusError(Status.ADDRESS_ALREADY_ASSOCIATED)
+            raise StatusError(Status.INVALID_PARAMETER)
         self.address = address
 
     def disassociate(self) -> None:
         """TDI_DISASSOCIATE_ADDRESS.
 
         Raises:
-          StatusError: ADDRESS_NOT_ASSOCIATED.
+          StatusError: INVALID_CONNECTION, it has no address.
         """
         if self.address is None:
-            raise StatusError(Status.ADDRESS_NOT_ASSOCIATED)
+            raise StatusError(Status.INVALID_CONNECTION)
         self.address = None
 
     def connect(self, remote: bytes) -> None:

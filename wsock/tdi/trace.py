@@ -373,16 +373,26 @@ class TracedConnectionObject(ConnectionObject):
     def associate(self, address: AddressObject) -> None:
         # The row still shows no address: that is what the request is about to give it.
         record = _connection_row(self, "TDI_ASSOCIATE_ADDRESS")
-        ConnectionObject.associate(self, address)
+        record.association = address.local
+        try:
+            ConnectionObject.associate(self, address)
+        except StatusError as error:
+            record.status = error.status
+            _emit(self.device, record)
+            raise
         record.client_key = id(address)
         record.protocol = address.protocol
         record.family = address.family
-        record.association = address.local
         _emit(self.device, record)
 
     def disassociate(self) -> None:
         record = _connection_row(self, "TDI_DISASSOCIATE_ADDRESS")
-        ConnectionObject.disassociate(self)
+        try:
+            ConnectionObject.disassociate(self)
+        except StatusError as error:
+            record.status = error.status
+            _emit(self.device, record)
+            raise
         _emit(self.device, record)
 
     def complete_connect(self, status: Status) -> None:
