@@ -41,6 +41,23 @@ async def test_nothing_is_written_outside_the_block() -> None:
         sock.close()
 
 
+async def test_data_passes_by_the_connection_object_while_nobody_watches() -> None:
+    """A live connection's data goes through its object from the attaching to the detaching."""
+    listener, client, accepted = await connected()
+    file, endpoint = client._endpoint.file, client._endpoint
+    assert (endpoint.transport, file.reader) == (file, endpoint)
+    with tdimon.watch():
+        assert (endpoint.transport, file.reader) == (endpoint.connection, endpoint.connection)
+        late_listener, late, late_accepted = await connected()
+        assert late._endpoint.transport is late._endpoint.connection
+    assert (endpoint.transport, file.reader) == (file, endpoint)
+    assert late._endpoint.transport is late._endpoint.file
+    client.close()
+    assert file.reader is None
+    for sock in (accepted, listener, late, late_accepted, late_listener):
+        sock.close()
+
+
 async def test_one_stack_alone() -> None:
     """A watched stack writes, another one does not."""
     watched, other = Stack("watched"), Stack("other")
