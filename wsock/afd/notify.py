@@ -43,6 +43,9 @@ _IN_ORDER: Final = tuple(
     tuple(bit for bit in REPORT_ORDER if events & bit) for events in range(ALL_EVENTS + 1)
 )
 
+#: What carries an error code other than 0.
+_WITH_CODE: Final = FD_CONNECT | FD_CLOSE
+
 #: The calls that arm an event again (WSAAsyncSelect page).
 RE_ENABLED_BY: Final[dict[int, str]] = {
     FD_READ: "recv or recvfrom, also with MSG_PEEK, also failing",
@@ -168,12 +171,10 @@ class Notifier(ABC):
     def evaluate(self, bit: int) -> None:
         """Report ``bit`` if it is armed and its condition holds."""
         if self.armed & bit and self.target is not None and self.condition(bit):
-            self.arrive(bit, self._code(bit))
+            self.arrive(bit, self._code(bit) if bit & _WITH_CODE else 0)
 
     def _code(self, bit: int) -> int:
-        if bit == FD_CONNECT:
-            return max(self.connect_code, 0)
-        return self.close_code() if bit == FD_CLOSE else 0
+        return max(self.connect_code, 0) if bit == FD_CONNECT else self.close_code()
 
     # Selecting
 

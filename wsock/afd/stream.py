@@ -282,7 +282,7 @@ class StreamEndpoint(SendingEndpoint):
         self.pool.established(connection)
         if self.host.device.provider.eager:
             self._endpoint_for(connection)  # what comes before accept has to be buffered somewhere
-        if not self.wake_receiver():
+        if self.waiters is None or not self.wake_receiver():
             self.arrive(FD_ACCEPT)
 
     def accept(self) -> StreamEndpoint:

@@ -94,12 +94,17 @@ class KernelFile(UnsupportedRequests, std.SocketType):
 
     def register(self) -> None:
         """Have the run's reactor report this file; outside a run nothing happens."""
-        if self.reactor is None and self.fileno() >= 0:  # a reset may have closed it meanwhile
+        if self.reactor is None:
             reactor = current_reactor(self.provider.engine)
             if reactor is not None:
-                reactor.add(self)
-                self.reactor = reactor
-                self.thread = reactor.thread
+                self.register_with(reactor)
+
+    def register_with(self, reactor: Reactor) -> None:
+        """Have ``reactor``, that of the running Trio run, report this file."""
+        if self.fileno() >= 0:  # a reset may have closed it meanwhile
+            reactor.add(self)
+            self.reactor = reactor
+            self.thread = reactor.thread
 
     def unregister(self) -> None:
         """Have the reactor let go; before the descriptor is closed or replaced."""

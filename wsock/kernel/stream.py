@@ -110,6 +110,14 @@ class KernelStream(ConnectingFile):
 
     # Readiness
 
+    def begin(self) -> None:
+        """Report from now on, as the listener does that offered this connection."""
+        reactor = self.connection.address.file.reactor
+        if reactor is not None and self.reactor is None:
+            self.register_with(reactor)  # without a look whose run this is
+        else:
+            self.register()
+
     def look(self) -> int:
         """A readable stream has data, an end or an error; a peek tells which."""
         if self.phase == CONNECTING:
