@@ -53,6 +53,8 @@ _NANOSECONDS: Final = 1_000_000_000
 
 #: A client that closed first waits so long for the peer's release, then it aborts (NOTES R8).
 RELEASE_PATIENCE_NS: Final = 120 * _NANOSECONDS
+#: How often a closed socket looks whether its rest has moved; if it has not, it aborts.
+REST_PATIENCE_NS: Final = 60 * _NANOSECONDS
 
 #: A peer that floods with urgent bytes: only so many, the newest, are kept.
 MOST_URGENT: Final = 4096
@@ -417,13 +419,30 @@ class VirtualStream(FileOfHost):
         return True
 
     def _start_patience(self, timeout: float | None) -> None:
-        """Bound what is left: the sending by SO_LINGER's seconds, the peer's release by ours."""
-        end = self.host.scheduler.now + RELEASE_PATIENCE_NS
-        if timeout is None:
+        """Bound what is left: the sending by SO_LINGER's seconds, the peer's release by ours.
+
+        Without SO_LINGER the sending takes as long as it takes, while it gets on.
+        """
+        now = self.host.scheduler.now
+        end = now + RELEASE_PATIENCE_NS
+        tcp = self.tcp
+        if timeout is not None:
+            lingered = now + round(timeout * _NANOSECONDS)
+            self._patience = self.provider.call_at(lingered, lambda: self._lingered_until(end))
+        elif tcp is not None and len(tcp.send_buffer):
+            acked = tcp.send_buffer.start
+            self._patience = self.provider.call_at(
+                now + REST_PATIENCE_NS, lambda: self._look_at_rest(acked)
+            )
+        else:
             self._patience = self.provider.call_at(end, self._out_of_patience)
-            return
-        lingered = self.host.scheduler.now + round(timeout * _NANOSECONDS)
-        self._patience = self.provider.call_at(lingered, lambda: self._lingered_until(end))
+
+    def _look_at_rest(self, acked: int) -> None:
+        """Go on waiting if more is acknowledged than the ``acked`` bytes of the last look."""
+        if self.tcp is not None and self.tcp.send_buffer.start > acked:
+            self._start_patience(None)
+        else:
+            self._out_of_patience()
 
     def _lingered_until(self, end: int) -> None:
         """SO_LINGER's seconds are over; what the peer has acknowledged stays the peer's."""

@@ -9,7 +9,7 @@ import trio
 
 import wsock
 from wsock.virtual import Host, Network
-from wsock.virtual.tdi_stream import RELEASE_PATIENCE_NS
+from wsock.virtual.tdi_stream import RELEASE_PATIENCE_NS, REST_PATIENCE_NS
 
 LINGER_S = 5
 
@@ -79,6 +79,46 @@ def test_the_peers_end_is_waited_for_so_long_and_no_longer(linger: int) -> None:
             await trio.sleep(RELEASE_PATIENCE_NS / 1e9 - 1)
             assert net.hosts["client"].netstat()
             await trio.sleep(2)
+            assert net.hosts["client"].netstat() == []
+
+    net.run(main)
+
+
+@pytest.mark.parametrize("shutdown_first", [False, True])
+def test_what_is_unsent_goes_out_however_long_it_takes(shutdown_first: bool) -> None:
+    """Ruling A1: a slow line is no reason to cut off what was accepted, as long as it moves."""
+    net = Network(seed=3)
+
+    async def main() -> None:
+        near, far = await connected(net)
+        near.setsockopt(std.SOL_SOCKET, std.SO_LINGER, (0, 0))
+        net.bandwidth(50_000, net.hosts["client"], net.hosts["server"])
+        with far:
+            near.send_nowait(bytes(2_000_000))  # more than five minutes
+            if shutdown_first:
+                near.shutdown(wsock.SD_SEND)
+            near.close()
+            got = 0
+            while data := await far.recv(65_536):
+                got += len(data)
+            assert got == 2_000_000
+
+    net.run(main)
+
+
+def test_what_is_unsent_is_reset_when_nothing_moves() -> None:
+    """Ruling A1: a peer that lives and takes nothing does not hold it for ever."""
+    net = Network(seed=3)
+
+    async def main() -> None:
+        near, far = await connected(net)
+        near.setsockopt(std.SOL_SOCKET, std.SO_LINGER, (0, 0))
+        with far:
+            near.send_nowait(bytes(1_000_000))
+            near.close()
+            await trio.sleep(REST_PATIENCE_NS / 1e9 - 1)
+            assert net.hosts["client"].netstat()
+            await trio.sleep(REST_PATIENCE_NS / 1e9 + 2)
             assert net.hosts["client"].netstat() == []
 
     net.run(main)
