@@ -257,6 +257,12 @@ class ScriptedFile:
     def at_mark(self) -> bool:
         return False
 
+    def urgent_received(self) -> None:
+        """A mark is no hindrance."""
+
+    def skip_mark(self) -> None:
+        """No urgent byte comes twice."""
+
     def watch_urgent(self, *, on: bool) -> None:
         """It tells anyway."""
 

@@ -156,6 +156,94 @@ async def test_made_inline_after_it_came(pair: Pair, window: wsock.Window) -> No
         pair.near.recv_nowait(1, std.MSG_OOB)
 
 
+@pytest.mark.parametrize("before", [b"", b"ab"])
+@pytest.mark.parametrize("behind", [b"", b"cd"])
+@pytest.mark.parametrize("selected", [0, FD_OOB, FD_READ | FD_OOB])
+async def test_made_inline_after_it_was_received(
+    pair: Pair, window: wsock.Window, before: bytes, behind: bytes, selected: int
+) -> None:
+    """An urgent byte received with MSG_OOB does not come again when SO_OOBINLINE is set."""
+    pair.near.async_select(window, WM_SOCKET, selected)
+    pair.far.send_nowait(before + b"!", std.MSG_OOB)
+    if behind:
+        pair.far.send_nowait(behind)
+    with trio.fail_after(5):
+        assert await pair.near.recv(1, std.MSG_OOB) == b"!"
+    if before or behind:
+        await pair.settle(unread=len(before or behind))
+    events_in(window)
+    pair.near.setsockopt(std.SOL_SOCKET, std.SO_OOBINLINE, 1)
+    pair.far.send_nowait(b"ef?", std.MSG_OOB)  # the next one comes in the stream
+    pair.far.send_nowait(b"gh")
+    expected = before + behind + b"ef?gh"
+    got = b""
+    with trio.fail_after(5):
+        while len(got) < len(expected):
+            got += await pair.near.recv(9)
+    assert got == expected
+    with pytest.raises(wsock.WSAEWOULDBLOCK):
+        pair.near.recv_nowait(9)
+
+
+async def test_data_behind_an_urgent_byte_received_before_it_was_told(pair: Pair) -> None:
+    """FIONREAD counts it, and it is FD_READ, although a kernel's count ends at the mark."""
+    event = wsock.Event()
+    pair.far.send_nowait(b"!", std.MSG_OOB)
+    with trio.fail_after(5):
+        assert await pair.near.recv(1, std.MSG_OOB) == b"!"
+        pair.far.send_nowait(b"cd")
+        await pair.world.until(lambda: pair.near.ioctl(wsock.FIONREAD))
+    assert pair.near.ioctl(wsock.FIONREAD) == 2
+    pair.near.event_select(event, FD_READ)
+    assert event.is_set()
+
+
+async def test_made_inline_past_the_mark(pair: Pair) -> None:
+    """SO_OOBINLINE set when the mark lies behind: nothing is dropped."""
+    pair.far.send_nowait(b"ab!", std.MSG_OOB)
+    pair.far.send_nowait(b"cd")
+    with trio.fail_after(5):
+        assert await pair.near.recv(1, std.MSG_OOB) == b"!"
+        got = b""
+        while len(got) < 3:
+            got += await pair.near.recv(3 - len(got))
+        assert got == b"abc"
+        await pair.settle(unread=1)
+        pair.near.setsockopt(std.SOL_SOCKET, std.SO_OOBINLINE, 1)
+        pair.far.send_nowait(b"?e", 0)
+        got = b""
+        while len(got) < 3:
+            got += await pair.near.recv(9)
+        assert got == b"d?e"
+
+
+@pytest.mark.parametrize("mode", ["message", "event", "waiting"])
+async def test_bytes_before_the_mark_are_told_after_it_was_made_inline(
+    pair: Pair, window: wsock.Window, mode: str
+) -> None:
+    """FD_READ holds for what lies before the byte that was received apart, also right then."""
+    pair.far.send_nowait(b"ab!", std.MSG_OOB)
+    with trio.fail_after(5):
+        assert await pair.near.recv(1, std.MSG_OOB) == b"!"
+        await pair.settle(unread=2)
+        pair.near.setsockopt(std.SOL_SOCKET, std.SO_OOBINLINE, 1)
+        if mode == "message":
+            pair.near.async_select(window, WM_SOCKET, FD_READ)
+            assert events_in(window) == [FD_READ]
+        elif mode == "event":
+            event = wsock.Event()
+            pair.near.event_select(event, FD_READ)
+            assert event.is_set()
+        assert pair.near.ioctl(wsock.FIONREAD) == 2
+        assert await pair.near.recv(9) == b"ab"
+        pair.far.send_nowait(b"cd")
+        if mode == "message":
+            assert await messages(window) == [(FD_READ, 0)]
+        elif mode == "event":
+            await pair.world.until(lambda: pair.near.enum_network_events().events & FD_READ)
+        assert await pair.near.recv(9) == b"cd"
+
+
 async def test_who_waits_for_urgent_data_takes_no_fd_read(pair: Pair, window: wsock.Window) -> None:
     """Normal data is reported although a task waits in recv with MSG_OOB: it took none of it."""
     pair.near.async_select(window, WM_SOCKET, FD_READ)

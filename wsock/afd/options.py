@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import errors
 from ..constants import SO_DONTLINGER, SO_EXCLUSIVEADDRUSE
 from ..tdi import Status, StatusError
+from .receive import ReceivingEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,10 +111,14 @@ def _set_exclusive(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
 
 def _set_inline(endpoint: Endpoint, value: Any) -> None:  # noqa: ANN401
     on = int(bool(_number(endpoint, value)))
+    stream = endpoint if isinstance(endpoint, ReceivingEndpoint) else None
+    received = on and stream is not None and stream.before_inline()
     _pass_down(endpoint, _SOCKET, std.SO_OOBINLINE, on)
     _remember(endpoint, _SOCKET, std.SO_OOBINLINE, on)
     if on:
         endpoint.urgent = b""  # taken for MSG_OOB: the transport gives it once more, in the stream
+    if received and stream is not None:
+        stream.made_inline()  # but this one the program has
 
 
 # SO_LINGER, SO_DONTLINGER: streams only

@@ -292,9 +292,37 @@ class ReceivingEndpoint(Endpoint):
             raise self.broken("recv", error) from None
         if not self.host.device.provider.eager:
             self.attention |= URGENT  # the mark stays in the stream: a read stops there
+            self.file.urgent_received()
         elif self.file.at_mark():
             self.attention &= ~URGENT
         return data
+
+    def before_inline(self) -> bool:
+        """SO_OOBINLINE is about to be set: whether the last urgent byte was received apart already.
+
+        A system that keeps the bytes would give it once more, in the stream: its ``skip_mark`` must
+        follow. What lies before the mark waits in ``rx`` then.
+        """
+        out_of_reach = NOT_CONNECTED | SHUT_RECEIVE | RESET | RELEASED
+        if self.host.device.provider.eager or self.option(std.SOL_SOCKET, std.SO_OOBINLINE):
+            return False
+        if self.urgent or not self.attention & URGENT or self.attention & out_of_reach:
+            return False
+        count = self.file.available()
+        if count:
+            try:
+                self._buffer(self.transport.recv(count))
+            except OSError as error:
+                self.broken("setsockopt", error)
+                return False
+        return True
+
+    def made_inline(self) -> None:
+        """SO_OOBINLINE is set, and ``before_inline`` was true."""
+        self.file.skip_mark()
+        if self.waiters is not None and self.rx:
+            self.wake_receiver()
+        self.evaluate(FD_READ)
 
     def _urgent_is_wanted(self) -> None:
         """Have urgent data looked for where nothing tells of it (ruling B13), until it is there.

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket as std
 from collections import deque
 from contextlib import suppress
@@ -208,6 +209,22 @@ class KernelStream(ConnectingFile):
     def at_mark(self) -> bool:
         """Whether the next byte is the one behind the urgent mark."""
         return ioctl is not None and any(ioctl(self, _SIOCATMARK, bytes(4)))
+
+    def urgent_received(self) -> None:
+        """There is a mark, at which FIONREAD says 0 whatever is behind it."""
+        self.urgent = True
+
+    def skip_mark(self) -> None:
+        """Throw away the urgent byte that is next, if it was received apart: it is inline now.
+
+        The system keeps it at the mark, and gives it once more. One that is new (POLLPRI) stays.
+        """
+        if self.at_mark():
+            poll = select.poll()
+            poll.register(self.fileno(), select.POLLPRI)
+            if not poll.poll(0):
+                with suppress(OSError):
+                    self.recv(1)
 
     def stop_receive(self) -> None:
         """Receive no more: data that waits, or still comes, resets the connection.

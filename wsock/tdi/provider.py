@@ -137,6 +137,12 @@ class TransportFile(Protocol):
     def at_mark(self) -> bool:
         """Whether the read position is at the urgent mark (SIOCATMARK of this system)."""
 
+    def urgent_received(self) -> None:
+        """An urgent byte was received, perhaps before it was told of: there is a mark."""
+
+    def skip_mark(self) -> None:
+        """Throw away the urgent byte that is next, if it was received apart: it is inline now."""
+
     def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
         """Send one datagram; to the connected peer when ``remote`` is empty."""
 

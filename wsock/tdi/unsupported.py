@@ -76,6 +76,12 @@ class UnsupportedRequests:
     def at_mark(self) -> bool:
         return False
 
+    def urgent_received(self) -> None:
+        """Nothing to do: a mark is no hindrance."""
+
+    def skip_mark(self) -> None:
+        """Nothing to do: no urgent byte comes twice."""
+
     def send_datagram(self, data: BytesLike, remote: bytes, flags: int) -> int:
         raise _invalid()
 
