@@ -228,6 +228,20 @@ def test_ctrl_c_keeps_what_was_seen(echo: str, tmp_path: Path) -> None:
     assert len(load(tmp_path / "run.jsonl")) > 30
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there SIGTERM ends a process unheard")
+def test_sigterm_keeps_what_was_seen(echo: str, tmp_path: Path) -> None:
+    """A server that is stopped: it ends by the signal as ever, the trace is saved."""
+    with open(echo, "a", encoding="utf-8") as file:
+        file.write("print('waiting', flush=True)\ntrio.run(trio.sleep_forever)\n")
+    with wsock_process("tdimon", "-q", "-s", "run.jsonl", echo, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "waiting\n":
+            pass
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM
+    assert len(load(tmp_path / "run.jsonl")) > 30
+
+
 def test_a_reader_that_goes_away_does_not_stop_the_program(echo: str, tmp_path: Path) -> None:
     """``| head -1``: the rows end, the program runs to its end, the trace is saved."""
     reading, writing = os.pipe()

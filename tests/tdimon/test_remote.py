@@ -138,8 +138,30 @@ def test_a_door_is_never_put_over_a_file(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "precious"
 
 
+def test_a_door_takes_the_place_of_one_whose_program_was_killed(tmp_path: Path) -> None:
+    """A server that was killed starts again under the same command."""
+    path = tmp_path / "door"
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(path))
+    with tdimon.allow(path):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(path))
+    assert not path.exists()
+
+
+def test_a_door_that_is_in_use_stays_its_programs(tmp_path: Path) -> None:
+    """The second program is told which path it was; the first one can be watched as before."""
+    path = tmp_path / "door"
+    with tdimon.allow(path):
+        with pytest.raises(OSError, match="another program") as refusal, tdimon.allow(path):
+            pass
+        assert refusal.value.filename == str(path)
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(path))
+
+
 def test_attach_where_there_is_no_door(tmp_path: Path) -> None:
-    """One line, exit code 1."""
+    """One line that names the door, exit code 1."""
     result = subprocess.run(
         [sys.executable, "-m", "wsock", "tdimon", "attach", str(tmp_path / "none")],
         capture_output=True,
@@ -148,6 +170,7 @@ def test_attach_where_there_is_no_door(tmp_path: Path) -> None:
     )
     assert result.returncode == 1
     assert result.stderr.startswith("Error: cannot attach: ")
+    assert str(tmp_path / "none") in result.stderr
 
 
 def test_a_caller_that_is_no_monitor(tmp_path: Path) -> None:

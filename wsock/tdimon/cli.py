@@ -16,6 +16,7 @@ import contextlib
 import functools
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -180,7 +181,10 @@ def run(
         start = _program(ctx, program, arguments, module)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_opened(output)) if output else None
-        with watch(capacity=capacity, payload_bytes=payload) as trace:
+        with (
+            watch(capacity=capacity, payload_bytes=payload) as trace,
+            _saving_at_sigterm(lambda: _save(trace, saves)),
+        ):
             shown = None
             if not quiet:
                 shown = _view(live and file is None)(
@@ -306,6 +310,31 @@ def _save(trace: Trace, names: tuple[str, ...]) -> None:
             trace.save(name)
     except OSError as error:
         raise click.ClickException(f"cannot write: {error}") from error
+
+
+@contextlib.contextmanager
+def _saving_at_sigterm(save: Callable[[], None]) -> Iterator[None]:
+    """Save before SIGTERM ends this process, as it ends a program that does not catch it.
+
+    A program that catches SIGTERM puts its own handler over this one, and ends as it likes.
+    """
+
+    def handler(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        try:
+            save()
+        finally:
+            os.kill(os.getpid(), number)
+
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield  # whoever started this wants it otherwise
+        return
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is handler:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _loaded(name: str) -> Trace:

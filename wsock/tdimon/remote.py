@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -46,7 +47,8 @@ def allow(path: str | Path) -> Iterator[None]:
     """Let ``wsock tdimon attach PATH`` watch this program while the block runs.
 
     Args:
-      path: of the Unix socket to make; it must not exist, and is removed at the end.
+      path: of the Unix socket to make, removed at the end. Nothing may be there but a socket
+        that a killed program has left: it takes the place of that.
 
     Raises:
       OSError: it cannot be made there, or this system has no Unix sockets.
@@ -54,7 +56,7 @@ def allow(path: str | Path) -> Iterator[None]:
     if not hasattr(socket, "AF_UNIX"):
         raise OSError("this system has no Unix sockets to attach by")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
+        _bind(listener, str(path))
         try:
             Path(path).chmod(0o600)  # before listen: until then nobody can connect
             listener.listen(4)
@@ -66,6 +68,28 @@ def allow(path: str | Path) -> Iterator[None]:
                 door.close()
         finally:
             Path(path).unlink(missing_ok=True)
+
+
+def _bind(listener: socket.socket, path: str) -> None:
+    """Bind; a socket there that nobody serves any more gives way, all else stays."""
+    try:
+        listener.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        if not _is_left_over(path):
+            raise OSError(errno.EADDRINUSE, "another program or a file is there", path) from None
+        Path(path).unlink(missing_ok=True)
+        listener.bind(path)
+
+
+def _is_left_over(path: str) -> bool:
+    """Whether a Unix socket is there, and nobody listens: its program was killed."""
+    if not Path(path).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.setblocking(False)  # a full backlog is somebody, too
+        return caller.connect_ex(path) == errno.ECONNREFUSED
 
 
 class _Door:
@@ -172,7 +196,10 @@ def follow(path: str | Path) -> Iterator[TraceRecord]:
     with contextlib.ExitStack() as opened:
         opened.enter_context(connection)
         opened.enter_context(lines)
-        connection.connect(str(path))
+        try:
+            connection.connect(str(path))
+        except OSError as error:  # the system's own error does not say where
+            raise OSError(error.errno, error.strerror, str(path)) from None
         header = lines.readline()
         if not header:
             raise PermissionError(f"{path} lets only its owner in")
