@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from . import errors
 from ._worker import GONE
 from ._worker_process import Job, WorkerProcess, shared_loads
 
@@ -260,7 +261,7 @@ async def serve_processes(
 
     Raises:
       ValueError: no address, or less than one worker. TypeError: ``function`` or ``args`` cannot be
-      sent to another process. OSError: an address cannot be had. RuntimeError: this system has no
+      sent to another process. WSAEADDRINUSE ...: an address cannot be had. RuntimeError: no
       SIGTERM that a process could catch (Windows).
     """
     if sys.platform == "win32":
@@ -315,7 +316,13 @@ def _listening(address: tuple[str, int] | std.socket, backlog: int, stack: ExitS
             raise ValueError(f"serve_processes: {address!r}: expected a socket that listens")
         return address
     family = std.AF_INET6 if ":" in address[0] else std.AF_INET
-    sock = std.create_server(address, family=family, backlog=backlog)
+    try:
+        sock = std.create_server(address, family=family, backlog=backlog)
+    except OSError as error:
+        known = isinstance(error, std.gaierror)
+        code = (errors.code_from_gaierror if known else errors.code_from_errno)(error.errno or 0)
+        failure = errors.error_class(code)
+        raise failure("serve_processes", "", f"{address[0]}:{address[1]}") from None
     sock.setblocking(False)
     return stack.enter_context(sock)
 

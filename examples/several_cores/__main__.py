@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 from functools import partial
 
 import trio
@@ -23,7 +24,10 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     print(f"pid {os.getpid()}; try: printf 'hello\\n' | nc 127.0.0.1 {options.port}", flush=True)
     address = ("127.0.0.1", options.port)
-    trio.run(partial(wsock.serve_processes, serve, address, workers=options.workers))
+    try:
+        trio.run(partial(wsock.serve_processes, serve, address, workers=options.workers))
+    except wsock.WSAEADDRINUSE:
+        sys.exit(f"port {options.port} is in use")
 
 
 if __name__ == "__main__":

@@ -297,7 +297,12 @@ async def test_every_program_starts_and_says_where(module: str, kind: str) -> No
             await process.stderr.aclose()
 
 
-@pytest.mark.parametrize("module", ["examples.echo message", "examples.udp_time", "examples.chat"])
+IN_USE = ["examples.echo message", "examples.udp_time", "examples.chat"]
+if sys.platform != "win32":  # there serve_processes refuses before it asks for the port
+    IN_USE.append("examples.several_cores")
+
+
+@pytest.mark.parametrize("module", IN_USE)
 def test_a_port_that_is_in_use_is_said_in_one_line(module: str) -> None:
     """And no traceback."""
     with contextlib.ExitStack() as taken:

@@ -324,7 +324,7 @@ async def test_sockets_of_the_caller_stay_open() -> None:
         ((programs.echo,), {}, ValueError, "at least one address"),
         ((programs.echo, (HOST, 0)), {"workers": 0}, ValueError, "workers=0"),
         ((lambda worker: None, (HOST, 0)), {}, TypeError, "top level of a module"),
-        ((programs.echo, ("192.0.2.1", 1)), {}, OSError, "assign"),
+        ((programs.echo, ("192.0.2.1", 1)), {}, wsock.WSAEADDRNOTAVAIL, "192.0.2.1:"),
     ],
 )
 async def test_bad_arguments(
@@ -397,3 +397,11 @@ async def test_workers_do_not_outlive_their_supervisor(
         process.kill()
         await until(lambda: gone(worker))
         await until(lambda: refused(port))
+
+
+async def test_a_port_that_is_in_use_is_an_error_of_winsock() -> None:
+    """As from ``create_server``, and it says which address."""
+    with std.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(wsock.WSAEADDRINUSE, match=f"{HOST}:{port}"):
+            await wsock.serve_processes(programs.echo, (HOST, port), workers=1, signals=False)
