@@ -50,6 +50,12 @@ _EXTRAS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
 class _Lazy(click.Group):
     """Loads ``run`` and ``tdimon`` only when they are asked for."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # as a shell counts it; click's own is "Aborted!" and 1
+            sys.exit(130)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "run", "tdimon"])
 
@@ -263,6 +269,8 @@ def scenario(
     try:
         with click.open_file(path, "wb") if path else contextlib.nullcontext() as file:
             _play(done, file, path or "", rate, ladder=ladder or not path)
+    except BrokenPipeError:
+        raise  # whoever read has seen enough: nothing to complain about
     except OSError as error:
         raise click.ClickException(f"cannot write: {error}") from error
 

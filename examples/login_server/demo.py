@@ -117,6 +117,14 @@ async def start_server(folder: str) -> trio.Process:
     )
 
 
+async def kill(process: trio.Process) -> None:
+    """End it if it still runs, also when this task is cancelled."""
+    if process.poll() is None:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
 async def run_client(port: int, screen: Screen) -> int:
     """The scripted client against that port. Returns its exit code."""
     client = await trio.lowlevel.open_process(
@@ -129,11 +137,14 @@ async def run_client(port: int, screen: Screen) -> int:
     )
     assert client.stdin is not None
     assert client.stdout is not None
-    async with client.stdin:
-        await client.stdin.send_all(SCRIPT.encode())
-    async for line in lines_of(client.stdout):
-        screen.show("client", line)
-    return await client.wait()
+    try:
+        async with client.stdin:
+            await client.stdin.send_all(SCRIPT.encode())
+        async for line in lines_of(client.stdout):
+            screen.show("client", line)
+        return await client.wait()
+    finally:
+        await kill(client)
 
 
 async def show_server(
@@ -159,10 +170,7 @@ async def play(folder: str, screen: Screen) -> int:
             server.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
         server_code = await server.wait()
     finally:
-        if server.poll() is None:
-            server.kill()
-            with trio.CancelScope(shield=True):
-                await server.wait()
+        await kill(server)
     screen.show("demo", f"client ended with {client_code}, server with {server_code}")
     return 0 if client_code == 0 and server_code == 0 else 1
 
@@ -178,7 +186,12 @@ async def demo() -> int:
 
 def main() -> int:
     """Run the demo; returns the exit code."""
-    return trio.run(demo)
+    code = 130
+    try:
+        code = trio.run(demo, restrict_keyboard_interrupt_to_checkpoints=True)
+    except* KeyboardInterrupt:
+        print("demo: stopped", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

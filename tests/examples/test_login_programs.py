@@ -513,3 +513,26 @@ async def test_the_demo_shows_both_sides_and_ends_well() -> None:
     folder = re.search(r"accounts are in (\S+)", text)
     assert folder is not None
     assert not await trio.Path(folder[1]).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C goes to a console, not to a process")
+async def test_ctrl_c_ends_the_demo_and_both_its_programs() -> None:
+    """Exit code 130, one line, no traceback; the database goes too."""
+    command = [sys.executable, "-m", "examples.login_server.demo"]
+    process = await trio.lowlevel.open_process(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    async with ended(process):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        text = b""
+        while b"< OK alice" not in text:
+            text += await process.stdout.receive_some()
+        process.send_signal(signal.SIGINT)
+        # both pipes end with the last process that holds them
+        text += b"".join([data async for data in process.stdout])
+        assert b"".join([data async for data in process.stderr]) == b"demo: stopped\n"
+        assert await process.wait() == 130
+    folder = re.search(rb"accounts are in (\S+)", text)
+    assert folder is not None
+    assert not await trio.Path(folder[1].decode()).exists()

@@ -354,6 +354,15 @@ def test_a_traceback_is_the_programs(echo: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["no_such_module", "no_such.module", "json"])
+def test_there_is_no_such_module(name: str) -> None:
+    """One line, as ``python -m`` says it; a package without a program is none either."""
+    code, _, errors = finished("tdimon", "-m", name)
+    assert code == 1
+    assert errors.count("\n") == 1
+    assert name in errors
+
+
 def test_there_is_no_such_script() -> None:
     """A misspelt command or script is told, with what it might be."""
     result = wsock("tdimon", "shwo")

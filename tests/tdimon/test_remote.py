@@ -143,9 +143,8 @@ def test_a_door_takes_the_place_of_one_whose_program_was_killed(tmp_path: Path) 
     path = tmp_path / "door"
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(path))
-    with tdimon.allow(path):
-        with socket.socket(socket.AF_UNIX) as caller:
-            caller.connect(str(path))
+    with tdimon.allow(path), socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(path))
     assert not path.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import subprocess
@@ -184,3 +185,25 @@ def test_doctor_tells_what_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "FAIL  no connection to 127.0.0.1" in result.output
     assert "FAIL  the sockets of this machine" in result.output
     assert "note  no connection to ::1" in result.output
+
+
+def test_ctrl_c_is_130_in_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell counts it, and nothing is said."""
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupted)
+    done = wsock("scenario", "handshake", "--rate", "1")
+    assert done.exit_code == 130
+    assert "Aborted" not in done.output
+
+
+def test_a_reader_who_has_seen_enough_hears_no_complaint() -> None:
+    """``wsock scenario handshake | head -1``, with a reader that has gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        command = [sys.executable, "-m", "wsock", "scenario", "handshake"]
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")

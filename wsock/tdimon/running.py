@@ -38,14 +38,18 @@ def run_program(program: str, arguments: tuple[str, ...], *, module: bool) -> in
         return 130
     except Exception as error:  # the program's own: shown as Python shows it; the trace is saved
         frames = _own_frames(error.__traceback__)
+        if frames is None and isinstance(error, ImportError):  # no such module: no program began
+            print(f"{sys.executable}: {error}", file=sys.stderr)
+            return 1
+        frames = frames or error.__traceback__
         sys.excepthook(type(error), error.with_traceback(frames), frames)
         return 1
     return 0
 
 
 def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the traceback without the frames that ``python program.py`` would not have."""
+    """Return the traceback without the frames that ``python program.py`` has not, or None."""
     rest = traceback
     while rest is not None and rest.tb_frame.f_globals.get("__name__") in (__name__, "runpy"):
         rest = rest.tb_next
-    return rest or traceback
+    return rest
