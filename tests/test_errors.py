@@ -127,6 +127,7 @@ def test_the_text_names_call_state_and_detail() -> None:
     assert message == (
         "WSAENOTCONN (10057): send on a BOUND socket: The socket is not connected. [127.0.0.1:7]"
     )
+    assert " on an OPEN socket: " in str(errors.WSAENOTCONN("send", "OPEN"))
     assert str(errors.WSAENOTCONN("send")) == (
         "WSAENOTCONN (10057): send: The socket is not connected."
     )

@@ -97,7 +97,8 @@ class WSAError(OSError):
         return
 
     def __str__(self) -> str:
-        where = f" on a {self.state} socket" if self.state else ""
+        article = "an" if self.state.startswith("O") else "a"  # OPEN
+        where = f" on {article} {self.state} socket" if self.state else ""
         message = f"{self.name} ({self.winerror}): {self.call}{where}: {self.text}"
         return f"{message} [{self.detail}]" if self.detail else message
 

@@ -43,6 +43,15 @@ def test_socket_chooses(world_free: World) -> None:
     assert make(std.AF_INET, 0, std.IPPROTO_TCP).type == std.SOCK_STREAM
 
 
+def test_a_refused_bind_says_which_address_it_was(world_free: World) -> None:
+    """A server with several of them is told which one to look for."""
+    sock = world_free.socket()
+    sock.bind(("127.0.0.1", 0))
+    host, port = sock.getsockname()
+    with pytest.raises(wsock.WSAEADDRINUSE, match=f"{host}:{port}"):
+        world_free.socket().bind((host, port))
+
+
 def test_bind(world_free: World) -> None:
     """S1-15, S2-5: bind needs an unbound socket and an address of this host."""
     sock = world_free.socket()

@@ -134,6 +134,25 @@ def test_draw_to_the_screen(saved: str) -> None:
     assert output.isascii()
 
 
+@pytest.mark.parametrize("option", [[], ["-d"]])
+def test_a_picture_of_a_kind_that_is_not_drawn(
+    saved: str, echo: str, tmp_path: Path, option: list[str]
+) -> None:
+    """The endings are named, nothing is written or run; exit code 2."""
+    picture = tmp_path / "story.png"
+    start = ["run", *option, str(picture), echo] if option else ["draw", saved, str(picture)]
+    result = wsock("tdimon", *start)
+    assert (result.exit_code, ".svg, .mmd" in result.output) == (2, True)
+    assert not picture.exists()
+
+
+def test_show_a_host_that_is_not_there(saved: str) -> None:
+    """It names those that are, and does not look like an empty trace."""
+    result = wsock("tdimon", "show", saved, "--host", "nowhere")
+    assert result.exit_code == 2
+    assert "no host 'nowhere'; there are server, client" in result.output
+
+
 def test_draw_where_it_cannot_be_written(saved: str, tmp_path: Path) -> None:
     """One line, exit code 1."""
     result = wsock("tdimon", "draw", saved, str(tmp_path / "no" / "x.svg"))

@@ -138,6 +138,13 @@ def test_a_bad_condition_changes_nothing() -> None:
     assert stream.arrived() == [0, 1, 2]
 
 
+def test_seconds_are_numbers() -> None:
+    """The command line takes "200ms"; a call says what it takes instead."""
+    net, (a, b, _) = lan()
+    with pytest.raises(TypeError, match="latency is a number of seconds, not '200ms'"):
+        net.latency("200ms", a, b)  # type: ignore[arg-type]
+
+
 def test_conditions_of_one_host_hold_both_ways() -> None:
     """``net.loss(p, host)``: what leaves it and what comes to it, on every link of it."""
     net, (a, b, c) = lan()

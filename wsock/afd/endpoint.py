@@ -285,7 +285,7 @@ class Endpoint(Notifier):
         try:
             address.create(local, reuse=self.reuse, exclusive=self.exclusive, implicit=implicit)
         except StatusError as error:
-            raise self.bind_failure(error.status) from None
+            raise self.bind_failure(error.status, local) from None
         self.address = address
         for kind, handler in self.handlers():
             address.set_event_handler(kind, handler)
@@ -303,8 +303,8 @@ class Endpoint(Notifier):
         address.query_information()
         self.step("bind")
 
-    def bind_failure(self, status: Status) -> errors.WSAError:
-        """Return the WSAError of a refused address.
+    def bind_failure(self, status: Status, local: bytes) -> errors.WSAError:
+        """Return the WSAError of a refused address; its text says which one.
 
         A port in use that this socket would share, but its holder would not, is WSAEACCES. A path
         where no file can be made is no address of this host.
@@ -313,7 +313,8 @@ class Endpoint(Notifier):
             status = Status.ACCESS_DENIED
         if status == Status.OBJECT_NAME_NOT_FOUND:
             status = Status.INVALID_ADDRESS
-        return self.failure("bind", status)
+        refusal = type(self.failure("bind", status))
+        return refusal("bind", self.state, addresses.show(self.family, local))
 
     def handlers(self) -> tuple[tuple[EventKind, Callable[..., Any]], ...]:
         """The event handlers to register on an address, in order."""

@@ -43,6 +43,18 @@ if TYPE_CHECKING:
 __all__ = ["tdimon"]
 
 
+#: What --diagram and draw can write, by the ending of the file's name.
+_PICTURES = (".svg", ".mmd", ".mermaid", ".txt")
+
+
+def _picture(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401
+    """Refuse names of pictures that cannot be drawn, before anything runs."""
+    for name in [value] if isinstance(value, str) else value or ():
+        if Path(name).suffix not in ("", *_PICTURES):  # without one it is text: /dev/stdout
+            raise click.BadParameter(f"{name!r}: expected {', '.join(_PICTURES)}")
+    return value
+
+
 class _RunByDefault(click.Group):
     """``wsock tdimon script.py`` and ``wsock tdimon -m module`` mean the command ``run``."""
 
@@ -128,7 +140,7 @@ _unfold = click.option(
 @_unfold
 @click.option("-s", "--save", "saves", multiple=True, metavar="FILE",
               help="Save the trace when the program has ended: .jsonl, .tsv or .txt.")  # fmt: skip
-@click.option("-d", "--diagram", "diagrams", multiple=True, metavar="FILE",
+@click.option("-d", "--diagram", "diagrams", multiple=True, metavar="FILE", callback=_picture,
               help="Draw what the filter lets pass: .svg, .mmd or .txt.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write the rows there, not to the screen.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no rows while the program runs.")
@@ -354,6 +366,8 @@ def _loaded(name: str) -> Trace:
 def show(file: str, selection: Selection, profile: str, unfold: bool, host: str | None) -> None:
     """Print the rows of a saved trace."""
     trace = _loaded(file)
+    if host is not None and host not in (trace.hosts() or [host]):
+        raise click.UsageError(f"there is no host {host!r}; there are {', '.join(trace.hosts())}")
     several = host is None and len(trace.hosts()) > 1
     shown = Stream(trace, selection, profile, host=host, with_hosts=several, folding=not unfold)
     try:
@@ -366,7 +380,7 @@ def show(file: str, selection: Selection, profile: str, unfold: bool, host: str 
 
 @tdimon.command()
 @click.argument("file")
-@click.argument("picture", required=False)
+@click.argument("picture", required=False, callback=_picture)
 @_selecting
 @_unfold
 @click.option("--host", "hosts", multiple=True, help="Which host; at most two.")

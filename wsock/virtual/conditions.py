@@ -91,13 +91,15 @@ def changes(**values: object) -> dict[str, Any]:
     ``None`` leaves a field as it is.
 
     Raises:
-      TypeError: there is no such condition.
+      TypeError: there is no such condition, or a text stands where seconds belong.
     """
     result: dict[str, Any] = {}
     for name, value in values.items():
         if value is None:
             continue
         if name in ("latency", "jitter", "reorder_by"):
+            if isinstance(value, str):
+                raise TypeError(f"{name} is a number of seconds, not {value!r}")
             result[f"{name}_ns"] = nanoseconds(value)  # type: ignore[arg-type]
         elif name in _FIELDS:
             result[name] = value
