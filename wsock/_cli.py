@@ -40,7 +40,7 @@ __all__ = ["cli"]
 #: Extra: the modules that it brings and what they are for.
 _EXTRAS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "cli": (("click", "rich"), "this command"),
-    "win32": (("greenback",), "the C face, wsock.win32"),
+    "win32": (("greenback",), "the C face, wsock.win32, and wsock run"),
     "pcap": (("pcapng",), "comments in packet captures"),
     "server": (("argon2", "sqlalchemy"), "the login server"),
     "bench": (("matplotlib", "pyperf"), "the benchmarks"),

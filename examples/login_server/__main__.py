@@ -2,6 +2,9 @@
 
 import sys
 
-from .main import main
+try:
+    from .main import main
+except ModuleNotFoundError as error:
+    sys.exit(f'the login server needs {error.name}: pip install "wsock[server]"')
 
 sys.exit(main())

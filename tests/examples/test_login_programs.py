@@ -536,3 +536,17 @@ async def test_ctrl_c_ends_the_demo_and_both_its_programs() -> None:
     folder = re.search(rb"accounts are in (\S+)", text)
     assert folder is not None
     assert not await trio.Path(folder[1].decode()).exists()
+
+
+@pytest.mark.parametrize("module", ["argon2", "sqlalchemy"])
+def test_without_the_extra_the_server_says_how_to_get_it(module: str) -> None:
+    """One line and no traceback, as from the wsock command."""
+    program = (
+        f"import runpy, sys; sys.modules[{module!r}] = None; "
+        "runpy.run_module('examples.login_server', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f'the login server needs {module}: pip install "wsock[server]"\n'
