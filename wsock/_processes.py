@@ -319,8 +319,10 @@ def _listening(address: tuple[str, int] | std.socket, backlog: int, stack: ExitS
     try:
         sock = std.create_server(address, family=family, backlog=backlog)
     except OSError as error:
-        known = isinstance(error, std.gaierror)
-        code = (errors.code_from_gaierror if known else errors.code_from_errno)(error.errno or 0)
+        # create_server makes an OSError of every failure; in its context is the resolver's.
+        unknown_name = isinstance(error.__context__, std.gaierror)
+        code_of = errors.code_from_gaierror if unknown_name else errors.code_from_errno
+        code = code_of(error.errno or 0)
         failure = errors.error_class(code)
         raise failure("serve_processes", "", f"{address[0]}:{address[1]}") from None
     sock.setblocking(False)

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a worker leaves
 HOST = "127.0.0.1"
 PATIENCE_S = 30.0
 LOOK_S = 0.01
+UNKNOWN = (wsock.WSAHOST_NOT_FOUND, wsock.WSATRY_AGAIN)  # the latter where no resolver answers
 
 
 @asynccontextmanager
@@ -325,6 +326,7 @@ async def test_sockets_of_the_caller_stay_open() -> None:
         ((programs.echo, (HOST, 0)), {"workers": 0}, ValueError, "workers=0"),
         ((lambda worker: None, (HOST, 0)), {}, TypeError, "top level of a module"),
         ((programs.echo, ("192.0.2.1", 1)), {}, wsock.WSAEADDRNOTAVAIL, "192.0.2.1:"),
+        ((programs.echo, ("no.such.invalid", 1)), {}, UNKNOWN, "no.such.invalid:1"),
     ],
 )
 async def test_bad_arguments(
