@@ -34,7 +34,7 @@ def test_the_program_watches_and_saves(
 def test_commands_exist() -> None:
     """Every command and option of the page is one."""
     lines = re.findall(r"^\$ wsock tdimon (.*?)(?:  +#.*)?$", TEXT, re.MULTILINE)
-    assert len(lines) == 13
+    assert len(lines) == 14
     for line in lines:
         command = re.match(r"(show|draw|stats|diff|fields|attach)\b", line)
         helped = CliRunner().invoke(cli, ["tdimon", command[1] if command else "run", "--help"])
