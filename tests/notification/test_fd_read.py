@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket as std
+from typing import Any
 
 import pytest
 import trio
@@ -287,3 +288,21 @@ async def test_an_error_that_came_back_is_read_too(world: World, window: wsock.W
     with pytest.raises(wsock.WSAECONNRESET):
         sock.recv_nowait(9)
     assert events_in(window) == []
+
+
+async def test_a_windows_own_report_hears_of_each(pair: Pair) -> None:
+    """A subclass of Window may look at, or drop, whatever is reported; also what comes again."""
+    heard = []
+
+    class Listening(wsock.Window):
+        def report(self, endpoint: Any, bit: int, code: int) -> None:
+            heard.append(bit)
+            super().report(endpoint, bit, code)
+
+    async with Listening() as window:
+        pair.near.async_select(window, WM_SOCKET, FD_READ)
+        for _ in range(3):
+            pair.far.send_nowait(b"a")
+            assert await messages(window) == [(FD_READ, 0)]
+            pair.near.recv_nowait(9)
+    assert heard == [FD_READ] * 3

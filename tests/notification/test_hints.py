@@ -242,6 +242,19 @@ async def test_last_posted(pair: Pair, window: wsock.Window, form: str) -> None:
     assert rows[FD_CLOSE].last_posted is None
 
 
+async def test_last_posted_is_the_latest(pair: Pair, window: wsock.Window) -> None:
+    """FD_READ is posted again and again, each time at another moment."""
+    pair.near.async_select(window, WM_SOCKET, FD_READ)
+    told = []
+    for _ in range(3):
+        pair.far.send_nowait(b"hello")
+        await take(window, FD_READ)
+        told.append({row.event: row for row in pair.near.notifications()}[FD_READ].last_posted)
+        pair.near.recv_nowait(100)
+        await trio.sleep(_hints.IDLE_S)
+    assert sorted(set(told)) == told
+
+
 async def test_off_nothing_is_left(pair: Pair, window: wsock.Window) -> None:
     """Without hints the methods of windows and events are their own: there is nothing to pay."""
     _hints.uninstall()
