@@ -261,8 +261,8 @@ async def serve_processes(
 
     Raises:
       ValueError: no address, or less than one worker. TypeError: ``function`` or ``args`` cannot be
-      sent to another process. WSAEADDRINUSE ...: an address cannot be had. RuntimeError: no
-      SIGTERM that a process could catch (Windows).
+      sent to another process. WSAEFAULT: an address is none, or its port. WSAEADDRINUSE ...: an
+      address cannot be had. RuntimeError: no SIGTERM that a process could catch (Windows).
     """
     if sys.platform == "win32":
         raise RuntimeError("serve_processes: a worker is asked to leave by SIGTERM; not on Windows")
@@ -315,7 +315,12 @@ def _listening(address: tuple[str, int] | std.socket, backlog: int, stack: ExitS
         if not address.getsockopt(std.SOL_SOCKET, std.SO_ACCEPTCONN):
             raise ValueError(f"serve_processes: {address!r}: expected a socket that listens")
         return address
-    family = std.AF_INET6 if ":" in address[0] else std.AF_INET
+    match address:
+        case (str(host), int(port)) if 0 <= port < 1 << 16:
+            family = std.AF_INET6 if ":" in host else std.AF_INET
+        case _:
+            expected = f"{address!r}: expected (host, port), the port an int from 0 to 65535"
+            raise errors.WSAEFAULT("serve_processes", "", expected)
     try:
         sock = std.create_server(address, family=family, backlog=backlog)
     except OSError as error:
@@ -324,7 +329,7 @@ def _listening(address: tuple[str, int] | std.socket, backlog: int, stack: ExitS
         code_of = errors.code_from_gaierror if unknown_name else errors.code_from_errno
         code = code_of(error.errno or 0)
         failure = errors.error_class(code)
-        raise failure("serve_processes", "", f"{address[0]}:{address[1]}") from None
+        raise failure("serve_processes", "", f"{host}:{port}") from None
     sock.setblocking(False)
     return stack.enter_context(sock)
 

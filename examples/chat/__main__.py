@@ -33,7 +33,8 @@ class Chat:
             with suppress(wsock.WSAEWOULDBLOCK):  # gone again
                 client = sock.accept_nowait()[0]
                 self.clients[client] = b""
-                self.tell(f"* {client.handle} is here, with {len(self.clients) - 1} others")
+                others = len(self.clients) - 1
+                self.tell(f"* {client.handle} is here, with {others} other{'s' * (others != 1)}")
         elif sock in self.clients:
             self.read(sock)
             if message.event == FD_CLOSE:
@@ -91,8 +92,11 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
     parser.add_argument("port", type=int, help="0: any free one")
+    port = parser.parse_args().port
+    if port not in range(1 << 16):
+        parser.error(f"there is no port {port}: 0 to 65535")
     try:
-        trio.run(serve, parser.parse_args().port, restrict_keyboard_interrupt_to_checkpoints=True)
+        trio.run(serve, port, restrict_keyboard_interrupt_to_checkpoints=True)
     except KeyboardInterrupt:
         print("stopped")
     except wsock.WSAEADDRINUSE:

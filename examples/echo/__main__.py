@@ -30,13 +30,13 @@ MODELS: Final = {
 
 def main() -> str | None:
     """Read the command line and serve until Ctrl-C. Returns what stands against it."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        epilog="models: " + "; ".join(f"{name}: {text}" for name, text in MODELS.items()),
-    )
+    models = "; ".join(f"{name}: {text}" for name, text in MODELS.items())
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", epilog=f"models: {models}")
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("port", type=int, help="0: any free one")
     options = parser.parse_args()
+    if options.port not in range(1 << 16):
+        parser.error(f"there is no port {options.port}: 0 to 65535")
     server = partial(importlib.import_module(f".{options.model}", __package__).serve, options.port)
     problem = None
     try:

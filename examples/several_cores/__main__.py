@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--workers", type=int, help="default: one for each CPU")
     options = parser.parse_args()
+    if options.port not in range(1 << 16):
+        parser.error(f"there is no port {options.port}: 0 to 65535")
     logging.basicConfig(format="%(message)s")
     print(f"pid {os.getpid()}; try: printf 'hello\\n' | nc 127.0.0.1 {options.port}", flush=True)
     address = ("127.0.0.1", options.port)

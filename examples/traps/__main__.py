@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from functools import partial
 from typing import Final
 
@@ -32,16 +33,21 @@ async def run(names: list[str]) -> None:
         print()
 
 
-def main() -> None:
-    """Read the command line and run."""
+def main() -> str | None:
+    """Read the command line and run. Returns what came between."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     names = parser.parse_args().names or list(NAMES)
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; there are: {', '.join(NAMES)}")
-    trio.run(run, names)
+    problem = None
+    try:
+        trio.run(run, names, restrict_keyboard_interrupt_to_checkpoints=True)
+    except* KeyboardInterrupt:  # in a group where a trap has opened a nursery
+        problem = "stopped"
+    return problem
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

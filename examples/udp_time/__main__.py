@@ -46,8 +46,11 @@ def on_message(message: wsock.Message) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
     parser.add_argument("port", type=int, help="0: any free one")
+    port = parser.parse_args().port
+    if port not in range(1 << 16):
+        parser.error(f"there is no port {port}: 0 to 65535")
     try:
-        trio.run(serve, parser.parse_args().port, restrict_keyboard_interrupt_to_checkpoints=True)
+        trio.run(serve, port, restrict_keyboard_interrupt_to_checkpoints=True)
     except KeyboardInterrupt:
         print("stopped")
     except wsock.WSAEADDRINUSE:

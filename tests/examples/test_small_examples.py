@@ -204,11 +204,23 @@ async def talkers(port: int, number: int) -> AsyncIterator[list[Talker]]:
     made = [Talker(await trio.open_tcp_stream("127.0.0.1", port)) for _ in range(number)]
     try:
         for talker in made:
-            await talker.said(f"with {number - 1} others")
+            await talker.said(f"with {number - 1} other")
         yield made
     finally:
         for talker in made:
             talker.stream.socket.close()
+
+
+async def test_who_comes_is_announced_with_the_number_of_the_others() -> None:
+    """In English: "0 others", but "1 other"."""
+    async with (
+        running(serve_chat) as port,
+        await trio.open_tcp_stream("127.0.0.1", port) as stream,
+    ):
+        ann = Talker(stream)
+        assert (await ann.line()).endswith("is here, with 0 others")
+        async with await trio.open_tcp_stream("127.0.0.1", port):
+            assert (await ann.line()).endswith("is here, with 1 other")
 
 
 async def test_what_one_says_the_others_see() -> None:
@@ -316,6 +328,16 @@ def test_a_port_that_is_in_use_is_said_in_one_line(module: str) -> None:
     assert re.fullmatch(r"(the )?port (\d+ )?is in use\n", done.stderr)
 
 
+@pytest.mark.parametrize("module", [*IN_USE, "examples.echo stream"])
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_cannot_be_is_refused_as_an_argument(module: str, port: str) -> None:
+    """The usage and one line, exit code 2; also where the resolver would take it modulo 65536."""
+    command = [sys.executable, "-m", *module.split(), "--", port]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"error: there is no port {port}: 0 to 65535\n")
+
+
 def test_the_echo_client_says_in_one_line_that_nobody_listens() -> None:
     """Nor a traceback."""
     with socket.socket() as sock:
@@ -365,6 +387,6 @@ async def use(kind: str, port: int) -> None:
 
 def test_examples_are_small() -> None:
     """One idea each, and readable in one sitting."""
-    for folder, longest in (("echo", 60), ("udp_time", 60), ("chat", 100)):
+    for folder, longest in (("echo", 60), ("udp_time", 60), ("chat", 105)):
         for path in (ROOT / "examples" / folder).glob("*.py"):
             assert len(path.read_text("utf-8").splitlines()) <= longest, path

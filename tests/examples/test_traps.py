@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import trio
 
 import wsock
+from examples.traps import __main__ as command
 from examples.traps import close_is_not_the_end
 from examples.traps.__main__ import NAMES
 
@@ -108,16 +110,34 @@ def test_each_names_its_rule_and_every_trap_is_listed() -> None:
 
 async def test_the_command_runs_what_it_is_told() -> None:
     """In ASCII; an unknown name is refused with the list of those there are."""
-    command = [sys.executable, "-m", "examples.traps"]
+    words = [sys.executable, "-m", "examples.traps"]
     done = await trio.run_process(
-        [*command, "several_recv"], cwd=ROOT, capture_stdout=True, capture_stderr=True
+        [*words, "several_recv"], cwd=ROOT, capture_stdout=True, capture_stderr=True
     )
     text = done.stdout.decode("ascii")
     assert "== several_recv" in text
     assert "  right: four FD_READ" in text
     assert done.stderr == b""
-    done = await trio.run_process(
-        [*command, "nonsense"], cwd=ROOT, capture_stderr=True, check=False
-    )
+    done = await trio.run_process([*words, "nonsense"], cwd=ROOT, capture_stderr=True, check=False)
     assert done.returncode == 2
     assert b"stall_by_pending" in done.stderr
+
+
+@pytest.mark.parametrize("in_a_nursery", [False, True])
+def test_ctrl_c_is_one_word(monkeypatch: pytest.MonkeyPatch, in_a_nursery: bool) -> None:
+    """As of the other examples; no traceback, also where a trap has opened a nursery."""
+
+    async def interrupted(_names: object) -> None:
+        async def wait() -> None:
+            signal.raise_signal(signal.SIGINT)
+            await trio.sleep_forever()
+
+        if in_a_nursery:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+        else:
+            await wait()
+
+    monkeypatch.setattr(command, "run", interrupted)
+    monkeypatch.setattr(sys, "argv", ["traps"])
+    assert command.main() == "stopped"

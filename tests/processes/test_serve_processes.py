@@ -327,6 +327,9 @@ async def test_sockets_of_the_caller_stay_open() -> None:
         ((lambda worker: None, (HOST, 0)), {}, TypeError, "top level of a module"),
         ((programs.echo, ("192.0.2.1", 1)), {}, wsock.WSAEADDRNOTAVAIL, "192.0.2.1:"),
         ((programs.echo, ("no.such.invalid", 1)), {}, UNKNOWN, "no.such.invalid:1"),
+        ((programs.echo, (HOST, 99999)), {}, wsock.WSAEFAULT, "serve_processes.*99999.*0 to 65535"),
+        ((programs.echo, (HOST, "80")), {}, wsock.WSAEFAULT, "serve_processes.*'80'.*an int"),
+        ((programs.echo, HOST), {}, wsock.WSAEFAULT, "expected .host, port."),
     ],
 )
 async def test_bad_arguments(
