@@ -66,13 +66,16 @@ _COMES_AGAIN: Final = {
 }
 
 
+_FIRST: Final = "create, attach or accept comes first"
+
+
 class _NoSocket:
     """Stands where a socket will be: every use of it says so."""
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        raise errors.WSAENOTSOCK(name, "", "create, attach or accept comes first")
+        raise errors.WSAENOTSOCK(name, "", _FIRST)
 
     def __repr__(self) -> str:
         return "without a socket"
@@ -141,7 +144,8 @@ class AsyncSocket:
           stack: the host to live on, as for ``wsock.socket``.
 
         Raises:
-          WSAEINVAL: there is a socket already. Else as ``wsock.socket`` and ``Socket.bind``.
+          WSAEINVAL: there is a socket already. WSAEFAULT: the port is none. Else as
+          ``wsock.socket`` and ``Socket.bind``.
         """
         self._refuse_second()
         family = std.AF_INET6 if ":" in address else std.AF_INET
@@ -180,7 +184,7 @@ class AsyncSocket:
         Raises:
           WSAENOTSOCK: there is none. WSAEINVAL: it speaks TLS, whose keys are here.
         """
-        sock = self.socket
+        sock = self._existing("detach")
         if not sock.closed:
             if self._tls is not None:
                 raise errors.WSAEINVAL("detach", sock.state, "the socket speaks TLS")
@@ -248,7 +252,7 @@ class AsyncSocket:
             sock.handler = None
 
     def _check_connected(self, call: str) -> None:
-        sock = self.socket
+        sock = self._existing(call)
         if sock.closed:
             raise errors.WSAENOTSOCK(call, sock.state, "the socket is closed")
         if sock.type != std.SOCK_STREAM:
@@ -257,6 +261,12 @@ class AsyncSocket:
             raise errors.WSAENOTCONN(call, sock.state)
         if self._tls is not None:
             raise errors.WSAEALREADY(call, sock.state, "the socket speaks TLS already")
+
+    def _existing(self, call: str) -> Socket:
+        """The socket; where there is none the error names ``call``, not what it looked at."""
+        if self.socket is _NO_SOCKET:
+            raise errors.WSAENOTSOCK(call, "", _FIRST)
+        return self.socket
 
     def _refuse_second(self) -> None:
         sock = self.socket

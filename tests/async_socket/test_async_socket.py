@@ -4,6 +4,7 @@ import contextlib
 import errno
 import resource
 import socket as std
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -356,6 +357,24 @@ async def test_without_a_socket_every_call_says_so(window: wsock.Window) -> None
             call()
     empty.close()
     assert "without a socket" in repr(empty)
+
+
+async def test_without_a_socket_the_error_names_the_call(window: wsock.Window) -> None:
+    """And not the property of the socket that the call looked at."""
+    empty = Recorder(window)
+    with pytest.raises(wsock.WSAENOTSOCK, match="create, attach or accept comes first") as told:
+        empty.detach()
+    assert told.value.call == "detach"
+    with pytest.raises(wsock.WSAENOTSOCK, match="create, attach or accept comes first") as told:
+        empty.start_tls(ssl.create_default_context(), server_hostname="x")
+    assert told.value.call == "start_tls"
+
+
+@pytest.mark.parametrize("port", [("127.0.0.1", 1), "80", 65536, -1])
+async def test_create_wants_a_port(window: wsock.Window, port: Any) -> None:
+    """An address there is refused, and the error says what is expected."""
+    with pytest.raises(wsock.WSAEFAULT, match="the port is an int from 0 to 65535"):
+        Recorder(window).create(port)
 
 
 async def test_a_failing_create_leaves_no_socket(window: wsock.Window) -> None:

@@ -263,8 +263,9 @@ class Endpoint(Notifier):
         try:
             return addresses.pack(self.family, address)
         except (TypeError, ValueError, OverflowError) as error:
+            reason = addresses.why_bad(address, error)
             raise errors.WSAEFAULT(
-                call, self.state, f"{address!r} is no address: {error}"
+                call, self.state, f"{address!r} is no address: {reason}"
             ) from None
         except OSError:
             raise errors.WSAEINVAL(

@@ -13,7 +13,16 @@ import socket
 from operator import index
 from typing import Any, Final
 
-__all__ = ["PROTOCOL_NAMES", "SocketAddress", "pack", "port_of", "show", "unpack", "wildcard"]
+__all__ = [
+    "PROTOCOL_NAMES",
+    "SocketAddress",
+    "pack",
+    "port_of",
+    "show",
+    "unpack",
+    "why_bad",
+    "wildcard",
+]
 
 #: An address in the form of the standard library: ``(host, port)``, for IPv6 with flow label and
 #: scope, for AF_UNIX a path.
@@ -52,6 +61,16 @@ def pack(family: int, address: SocketAddress) -> bytes:
             address.encode(errors="surrogateescape") if isinstance(address, str) else bytes(address)
         )
     raise ValueError(f"address family {family} is not supported")
+
+
+def why_bad(address: SocketAddress, problem: Exception) -> str:
+    """Say what is wrong with what ``pack`` refused with ``problem``."""
+    match address:
+        case (str(), int(port), *_) if 0 <= port < 1 << 16:
+            return str(problem)
+        case (str(), _, *_):
+            return "the port is an int from 0 to 65535"
+    return str(problem)
 
 
 def unpack(family: int, packed: bytes) -> SocketAddress:
