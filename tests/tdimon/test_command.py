@@ -108,10 +108,14 @@ def test_a_bad_expression_says_where(saved: str) -> None:
     assert "  ^~~~~~~~~~\n" in result.output
 
 
-@pytest.mark.parametrize(("name", "reason"), [("nothing.jsonl", "cannot read"), ("x.py", "line 1")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("nothing.jsonl", "cannot read"), ("x.py", "not a trace"), ("x.json", "not a trace")],
+)
 def test_a_file_that_is_no_trace(tmp_path: Path, name: str, reason: str) -> None:
     """A missing or foreign file is one line, exit code 1."""
     (tmp_path / "x.py").write_text("print()\n", encoding="utf-8")
+    (tmp_path / "x.json").write_text("{\n}\n", encoding="utf-8")
     result = wsock("tdimon", "show", str(tmp_path / name))
     assert (result.exit_code, reason in result.output) == (1, True)
 

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 FORMAT_NAME: Final = "wsock-tdimon"
+_NO_TRACE: Final = "not a trace of wsock tdimon"
 
 
 class FormatError(ValueError):
@@ -88,9 +89,12 @@ def read_header(line: str) -> None:
     Raises:
       FormatError: it is none, or of another version.
     """
-    header = _parsed([line], 1)
+    try:
+        header = _parsed([line], 1)
+    except FormatError as error:
+        raise FormatError(1, f"{_NO_TRACE}: {error.reason}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT_NAME:
-        raise FormatError(1, "not a trace of wsock tdimon")
+        raise FormatError(1, _NO_TRACE)
     if header.get("version") != VERSION:
         raise FormatError(1, f"schema version {header.get('version')}; this wsock reads {VERSION}")
 
@@ -183,7 +187,8 @@ def read_tsv(text: str) -> list[TraceRecord]:
     lines = text.removesuffix("\n").split("\n")
     header = lines[0].rstrip("\r").split("\t")
     if tuple(header[:6]) != Row._fields:
-        raise FormatError(1, f"the first six columns must be {', '.join(Row._fields)}")
+        columns = ", ".join(Row._fields)
+        raise FormatError(1, f"{_NO_TRACE}: the first six columns must be {columns}")
     names = [name.removeprefix("rec.") for name in header[6:]]
     reader = _RowReader()
     records = []
