@@ -265,7 +265,7 @@ def scenario(
     try:
         done = scenarios.run(name, profile=profile)
     except ValueError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.UsageError(str(error)) from error
     try:
         with click.open_file(path, "wb") if path else contextlib.nullcontext() as file:
             _play(done, file, path or "", rate, ladder=ladder or not path)

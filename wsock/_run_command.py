@@ -81,7 +81,7 @@ class _Run(click.Command):
 @click.option(
     "--pcap",
     metavar="FILE",
-    help="Save the packets for Wireshark (.pcapng, .pcap); - is stdout, as pcapng.",
+    help="Save for Wireshark, as pcapng (.pcap: as pcap); - is stdout.",
 )
 @click.option(
     "--at",

@@ -52,6 +52,7 @@ class TLSError(errors.WSAECONNABORTED):
         close_notify ``"UNEXPECTED_EOF_WHILE_READING"``.
     """
 
+    text = "TLS has failed, or was cut off; the connection is of no use any more."
     reason: str = ""
 
 

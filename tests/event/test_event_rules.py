@@ -227,8 +227,9 @@ async def test_the_same_event_twice() -> None:
 async def test_no_events_is_an_error() -> None:
     """WSA_INVALID_PARAMETER, as from Winsock."""
     for wait_all in (False, True):
-        with pytest.raises(WSA_INVALID_PARAMETER):
-            await wait_for_multiple_events([], wait_all)
+        for timeout in (0, 1, math.inf):
+            with trio.fail_after(5), pytest.raises(WSA_INVALID_PARAMETER):
+                await wait_for_multiple_events([], wait_all, timeout)
 
 
 async def test_set_works_from_another_thread() -> None:

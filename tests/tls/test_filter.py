@@ -168,6 +168,15 @@ def test_an_end_in_the_handshake_is_an_error(make_wire: Callable[..., Wire], rag
         wire.server.feed_eof()
 
 
+def test_an_error_of_tls_speaks_of_tls(make_wire: Callable[..., Wire]) -> None:
+    """What the code means elsewhere (given up on this side, a time-out) is not what happened."""
+    wire = make_wire()
+    with pytest.raises(TLSError) as told:
+        wire.server.feed_eof()
+    assert str(told.value).startswith("WSAECONNABORTED (10053): feed_eof: TLS has failed, or was ")
+    assert wsock.WSAECONNABORTED.text not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("garbage", "reason", "text"),
     [

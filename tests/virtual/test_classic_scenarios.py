@@ -193,9 +193,9 @@ def test_a_file_that_cannot_be_written_is_one_line() -> None:
 
 
 def test_the_command_refuses_what_is_not_there() -> None:
-    """One line that lists the scenarios."""
+    """A usage error that lists the scenarios."""
     result = command("nothing")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "there are handshake" in result.output
 
 
