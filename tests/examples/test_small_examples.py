@@ -333,7 +333,9 @@ def test_a_port_that_is_in_use_is_said_in_one_line(module: str) -> None:
 def test_a_port_that_cannot_be_is_refused_as_an_argument(module: str, port: str) -> None:
     """The usage and one line, exit code 2; also where the resolver would take it modulo 65536."""
     command = [sys.executable, "-m", *module.split(), "--", port]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
     assert done.returncode == 2
     assert done.stderr.endswith(f"error: there is no port {port}: 0 to 65535\n")
 
