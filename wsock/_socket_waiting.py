@@ -218,7 +218,10 @@ async def resolve(
 
     Raises:
       WSAHOST_NOT_FOUND, WSATRY_AGAIN, WSANO_RECOVERY, WSANO_DATA: by what the resolver says.
+      WSAEFAULT: a port that no address can have; the resolver would answer with another one.
     """
+    if str(port).lstrip("-").isdecimal() and not 0 <= int(port) <= 65535:
+        raise errors.WSAEFAULT("resolve", "", f"port {port!r}: expected 0 to 65535")
     try:
         found = await trio.socket.getaddrinfo(host, port, family, type, proto, flags)
     except UnicodeError as error:  # too long for a label, say: such a name exists nowhere

@@ -149,6 +149,18 @@ async def test_connect_resolves(world: World) -> None:
         await world.socket().connect(("name.invalid", 80))
 
 
+@pytest.mark.parametrize("port", [65536, 99999, -1, "99999", "-1"])
+async def test_no_name_is_resolved_with_a_port_that_cannot_be(port: int | str) -> None:
+    """A resolver takes such a port modulo 65536; nobody is connected to a port not asked for."""
+    with pytest.raises(wsock.WSAEFAULT, match=f"port {port!r}: expected 0 to 65535"):
+        await wsock.resolve("localhost", port)
+    if isinstance(port, int):
+        with pytest.raises(wsock.WSAEFAULT):
+            await wsock.open_tcp_listeners(port)
+        with pytest.raises(wsock.WSAEFAULT):
+            await wsock.open_tcp_stream("localhost", port)
+
+
 @pytest.mark.parametrize("name", ["a" * 64, "a" * 300, "a..b"])
 async def test_connect_to_what_can_be_no_name(world: World, name: str) -> None:
     """A name that the name service cannot even be asked for: WSAHOST_NOT_FOUND."""
