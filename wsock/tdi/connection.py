@@ -10,7 +10,7 @@
 # Rule 3: a method here is one TDI verb or one TDI event. The traced subclass (trace.py) wraps
 #         each of them and nothing else, so a call that passes by these methods is invisible. Data
 #         of a connection that nobody watches does pass by: ``open_way`` makes file and client
-#         known to each other (three frames less for an echoed message, 6 % of its instructions).
+#         known to each other, three frames less for an echoed message.
 #
 # Why connections exist before anyone connects: an offer must find its object ready, because the
 # connect handler may not wait. So listen makes as many as the backlog, and accept replaces the
