@@ -1,8 +1,7 @@
 """Chat: what one says, all others see. ``python -m examples.chat PORT``, then ``nc`` twice.
 
-Watch: one procedure, one queue and no lock, since one message is served after the other. Who does
-not read is put out as soon as ``max_unsent`` bytes wait for him (WSAENOBUFS), so one sleeper costs
-the others nothing; who sends no line end for too long is put out, too.
+Watch: one procedure, one queue, no lock. Who does not read is put out once ``max_unsent`` bytes
+wait for him (WSAENOBUFS), so that he costs the others nothing; so is who never ends a line.
 """
 
 from __future__ import annotations
@@ -79,9 +78,8 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
     async with wsock.Window() as window:
         with wsock.create_server(("127.0.0.1", port)) as listener:
             listener.async_select(window, WM_CLIENT, FD_ACCEPT | FD_READ | FD_CLOSE)
-            port = listener.getsockname()[1]
+            task_status.started(port := listener.getsockname()[1])
             print("listening on port", port, file=sys.stderr)
-            task_status.started(port)
             try:
                 await window.run(chat.on_message)
             finally:
@@ -92,8 +90,7 @@ async def serve(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STAT
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
     parser.add_argument("port", type=int, help="0: any free one")
-    port = parser.parse_args().port
-    if port not in range(1 << 16):
+    if (port := parser.parse_args().port) not in range(1 << 16):
         parser.error(f"there is no port {port}: 0 to 65535")
     try:
         trio.run(serve, port, restrict_keyboard_interrupt_to_checkpoints=True)
