@@ -191,7 +191,7 @@ async def test_unix_connect_whose_listener_goes_is_refused(
 
 
 async def test_unix_connect_cancelled_or_closed_while_it_waits(
-    world: World, tmp_path: pathlib.Path
+    world: World, tmp_path: pathlib.Path, mock_clock: trio.testing.MockClock
 ) -> None:
     """Cancelled, the socket is closed; closed by another task, WSAEINTR. Nothing is tried again."""
     path = str(tmp_path / "socket")
@@ -214,7 +214,8 @@ async def test_unix_connect_cancelled_or_closed_while_it_waits(
             closed.close()
         crowded.listener.accept()[0].close()
         crowded.listener.setblocking(False)
-        await trio.sleep(0.1)  # twice the longest pause between tries
+        mock_clock.jump(0.1)  # twice the longest pause between tries
+        await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(BlockingIOError):
             crowded.listener.accept()
 
