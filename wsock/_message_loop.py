@@ -8,11 +8,14 @@
 #         and exceptions see the true queue: what was not handed out is still there.
 # Rule 2: a batch is what waited at the wake-up, at most 256, and no checkpoint is passed inside; a
 #         procedure that posts to itself lets the others run all the same.
+# Rule 3: no procedure (None) stands for ``dispatch``, which the loop then has in place: it is the
+#         loop of every AsyncSocket, and a frame is 3 % of an echoed message's instructions.
 """The loops of a window."""
 
 from __future__ import annotations
 
 import inspect
+from itertools import repeat
 from operator import length_hint
 from typing import TYPE_CHECKING
 
@@ -23,7 +26,7 @@ from .constants import WM_QUIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Batches", "serve_batch"]
+__all__ = ["Batches", "dispatch", "serve_batch", "serve_until_idle"]
 
 
 class Batches:
@@ -67,14 +70,23 @@ class _AwaitableResultError(TypeError):
     pass
 
 
+def dispatch(message: Message) -> object:
+    """What run() does without a procedure: give the message to the AsyncSocket that it is about."""
+    socket = message.socket
+    if socket is None or (handler := socket.handler) is None:
+        return None
+    result: object = handler.dispatch(message)
+    return result
+
+
 def serve_batch(
     queue: MessageQueue,
-    procedure: Callable[[Message], object],
+    procedure: Callable[[Message], object] | None,
     on_error: Callable[[Exception, Message], object] | None,
 ) -> Message | None:
     """Hand one batch to the procedure; return WM_QUIT if a program posted that itself."""
     size = min(len(queue), BATCH)
-    turns = iter(range(size))
+    turns = repeat(None, size)
     try:
         return _serve(queue, turns, procedure, on_error)
     finally:
@@ -83,7 +95,7 @@ def serve_batch(
 
 def serve_until_idle(
     queue: MessageQueue,
-    procedure: Callable[[Message], object],
+    procedure: Callable[[Message], object] | None,
     on_error: Callable[[Exception, Message], object] | None,
 ) -> Message | None:
     """Batch after batch, at most 256 messages in all, as long as a look finds what came meanwhile.
@@ -105,30 +117,34 @@ def serve_until_idle(
 
 def _serve(
     queue: MessageQueue,
-    turns: Iterator[int],
-    procedure: Callable[[Message], object],
+    turns: Iterator[None],
+    procedure: Callable[[Message], object] | None,
     on_error: Callable[[Exception, Message], object] | None,
 ) -> Message | None:
-    take = queue._messages.popleft
-    while True:
+    messages = queue._messages
+    while length_hint(turns):  # once, and again behind each call of on_error
         try:
             for _ in turns:
                 try:
-                    message = take()
+                    message = messages.popleft()
                 except IndexError:  # a nested pump has taken the rest
-                    break
+                    return None
                 if message.__class__ is PostedMessage and _ends_loop(queue, message):
                     return message
-                if (result := procedure(message)) is not None:
+                if procedure is not None:
+                    result = procedure(message)
+                else:  # ``dispatch`` in place
+                    socket = message.socket
+                    if socket is None or (handler := socket.handler) is None:
+                        continue
+                    result = handler.dispatch(message)
+                if result is not None:
                     _refuse_awaitable(result)
-        except _AwaitableResultError:
-            raise
         except Exception as error:
-            if on_error is None:
+            if on_error is None or isinstance(error, _AwaitableResultError):
                 raise
             on_error(error, message)
-        else:
-            return None
+    return None
 
 
 def _ends_loop(queue: MessageQueue, posted: Message) -> bool:

@@ -256,7 +256,9 @@ class MessageQueue:
         if message.__class__ is PostedMessage:
             self._posted_taken += 1
 
-    def dispatching(self, procedure: Callable[[Message], object]) -> Callable[[Message], object]:
+    def dispatching(
+        self, procedure: Callable[[Message], object] | None
+    ) -> Callable[[Message], object] | None:
         """What run() calls for each message: a queue that is watched puts itself in between."""
         return procedure
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import _message_queue
 from ._message import Message
+from ._message_loop import dispatch
 from ._message_queue import MessageQueue
 from ._stack import Stack, current
 from .constants import WM_QUIT
@@ -134,16 +135,19 @@ class TracedMessageQueue(MessageQueue):
         MessageQueue.count_taken(self, message)
         _take_row(self, "GetMessage", message)
 
-    def dispatching(self, procedure: Callable[[Message], object]) -> Callable[[Message], object]:
+    def dispatching(
+        self, procedure: Callable[[Message], object] | None
+    ) -> Callable[[Message], object]:
         """The procedure of run() between two looks at its host's clock."""
+        call = dispatch if procedure is None else procedure
 
-        def dispatch(message: Message) -> object:
+        def watched(message: Message) -> object:
             record = _take_row(self, "DispatchMessage", message)
             if record is None:
-                return procedure(message)
+                return call(message)
             clock = _clock(message, self)
             try:
-                return procedure(message)
+                return call(message)
             except BaseException as error:
                 assert record.extra is not None
                 record.extra["raised"] = type(error).__name__
@@ -151,7 +155,7 @@ class TracedMessageQueue(MessageQueue):
             finally:
                 record.duration_ns = max(clock() - record.time_ns, 0)
 
-        return dispatch
+        return watched
 
 
 _watchers: Final[set[int]] = set()

@@ -237,7 +237,7 @@ class Window:
                     if made.message == WM_QUIT:
                         return _quit_code(queue.take() or made)
                     queue.bring_timer()  # served as a batch of one
-                quit_message = serve_until_idle(queue, procedure or _dispatch, on_error)
+                quit_message = serve_until_idle(queue, procedure, on_error)
                 if quit_message is not None:
                     return _quit_code(quit_message)
         finally:
@@ -325,17 +325,6 @@ class Window:
 
 
 _REPORT: Final = Window.report
-
-
-def _dispatch(message: Message) -> object:
-    """The procedure of run(): give the message to the AsyncSocket that it is about."""
-    socket = message.socket
-    if socket is not None:
-        handler = socket.handler
-        if handler is not None:
-            result: object = handler.dispatch(message)
-            return result
-    return None
 
 
 def _quit_code(message: Message) -> int:

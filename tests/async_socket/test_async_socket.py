@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import wsock
 from tests.providers import Epoll, Provider, Virtual
-from wsock import FD_READ, FD_WRITE, AsyncSocket
+from wsock import FD_CLOSE, FD_READ, FD_WRITE, AsyncSocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -297,6 +297,39 @@ async def test_an_async_method_is_refused(window: wsock.Window) -> None:
     with await connected(server), refused:
         await window.run()
     server.close()
+
+
+async def test_a_dispatch_that_is_overridden_is_what_run_calls(window: wsock.Window) -> None:
+    """For every message, the usual FD_READ included."""
+    events = []
+
+    class Own(AsyncSocket):
+        def dispatch(self, message: wsock.Message) -> object:
+            events.append(message.event)
+            if message.event == FD_CLOSE:
+                window.post_quit()
+            return super().dispatch(message)
+
+        def on_receive(self, error: int) -> None:
+            self.send(self.receive())
+
+    class Listener(AsyncSocket):
+        accepted_class = Own
+
+    listener = listening(window, Listener)
+    client = await connected(listener)
+
+    async def talk() -> None:
+        await client.send(b"once")
+        assert await client.recv(10) == b"once"
+        client.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(talk)
+        with trio.fail_after(10):
+            await window.run()
+    assert events == [FD_WRITE, FD_READ, FD_CLOSE]
+    listener.close()
 
 
 async def test_attach_and_detach(window: wsock.Window) -> None:

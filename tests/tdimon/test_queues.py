@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket as std
 import threading
 from typing import TYPE_CHECKING
 
@@ -162,6 +163,26 @@ async def test_what_a_procedure_raises_is_in_its_row() -> None:
         with tdimon.watch() as trace, pytest.raises(KeyError):
             await window.run(procedure)
     assert traffic(trace)[-1] == ("DispatchMessage", "WM_USER wparam=0 lparam=0 raised=KeyError")
+
+
+async def test_a_run_without_a_procedure_is_watched_too() -> None:
+    """Each message is a row, and goes to the AsyncSocket that it is about all the same."""
+    near, far = map(wsock.from_stdlib_socket, std.socketpair())
+    got = []
+
+    class Reader(wsock.AsyncSocket):
+        def on_receive(self, error: int) -> None:
+            got.append(self.receive())
+            window.post_quit()
+
+    with near, far:
+        async with wsock.Window() as window:
+            Reader(window).attach(near, FD_READ)
+            far.send_nowait(b"hello")
+            with tdimon.watch() as trace, trio.fail_after(10):
+                await window.run()
+    assert got == [b"hello"]
+    assert traffic(trace)[0] == ("DispatchMessage", "WM_SOCKET_NOTIFY FD_READ")
 
 
 async def test_a_dispatch_takes_time() -> None:

@@ -166,6 +166,25 @@ async def test_without_a_procedure_handlers_are_served(
     assert len(handler.got) == 2
 
 
+async def test_without_a_procedure_on_error_hears_of_handlers(
+    window: Window, endpoint: FakeEndpoint
+) -> None:
+    """Exception and message, as of a procedure; the next message is served."""
+
+    class Failing(Handler):
+        def dispatch(self, message: Message) -> None:
+            super().dispatch(message)
+            raise ValueError(len(self.got))
+
+    handler = endpoint.socket.handler = Failing()
+    endpoint.report(FD_READ)
+    endpoint.report(FD_WRITE)
+    window.post_quit()
+    heard = []
+    await window.run(on_error=lambda error, message: heard.append((str(error), message)))
+    assert heard == [("1", handler.got[0]), ("2", handler.got[1])]
+
+
 async def test_a_nested_pump_sees_the_true_queue(window: Window) -> None:
     """A procedure may take the next messages itself."""
     for number in range(6):

@@ -30,6 +30,7 @@ from .. import errors
 from ..constants import FD_CLOSE, FD_OOB, FD_READ
 from ..tdi import STATUS_TO_WSA, ReceiveFlags, Status, status_from_errno
 from .endpoint import RECEIVABLE, Endpoint
+from .notify import ALL_EVENTS
 from .states import (
     BUFFERED,
     CONNECTED,
@@ -56,6 +57,15 @@ _ENTIRE_MESSAGE: Final = int(ReceiveFlags.ENTIRE_MESSAGE)
 
 READ_AND_OOB: Final = FD_READ | FD_OOB
 KEEP: Final = ~READ_AND_OOB
+
+# What becomes of ``armed``, looked up: an & or | of ints is a call of the interpreter's, an index
+# is none (4 % of the instructions of an echoed message, counted).
+#: FD_READ is reported; None where it is not armed.
+READ_REPORTED: Final = tuple(
+    armed ^ FD_READ if armed & FD_READ else None for armed in range(ALL_EVENTS + 1)
+)
+#: A receiving call has armed FD_READ and FD_OOB again.
+READ_ENABLED: Final = tuple(armed | READ_AND_OOB for armed in range(ALL_EVENTS + 1))
 
 #: Errors that end a connection; others (no memory, say) leave it as it is.
 _FATAL: Final = frozenset(
@@ -104,7 +114,7 @@ class ReceivingEndpoint(Endpoint):
             self._more_may_wait()
         else:
             self.readable = False
-            self.armed |= READ_AND_OOB
+            self.armed = READ_ENABLED[self.armed]
             if self.record:
                 self.record &= KEEP
         return data
@@ -124,7 +134,7 @@ class ReceivingEndpoint(Endpoint):
             self._more_may_wait()
         else:
             self.readable = False
-            self.armed |= READ_AND_OOB
+            self.armed = READ_ENABLED[self.armed]
             if self.record:
                 self.record &= KEEP
         return count
@@ -138,7 +148,7 @@ class ReceivingEndpoint(Endpoint):
     def _read_failed(self, error: OSError) -> errors.WSAError:
         if isinstance(error, BlockingIOError):
             self.readable = False
-            self.armed |= READ_AND_OOB
+            self.armed = READ_ENABLED[self.armed]
             if self.record:
                 self.record &= KEEP
             return errors.WSAEWOULDBLOCK("recv", self.state)
@@ -410,26 +420,23 @@ class ReceivingEndpoint(Endpoint):
     def on_readable(self) -> None:
         """Bytes wait in the transport: serve a waiting task first, else report FD_READ."""
         self.readable = True
-        if self.waiters is None and self.posts & self.armed & FD_READ and not self.attention:
-            # ``arrive`` in place: the way of every echoed message.
-            self.armed ^= FD_READ
+        armed = READ_REPORTED[self.armed]
+        if armed is None or self.waiters is not None or self.attention:
+            self.on_readable_carefully()
+            return
+        # ``arrive`` in place: the way of every echoed message.
+        notice = self.notice
+        if notice is not None:
+            self.armed = armed
             target: Any = self.target
-            notice = self.notice
-            if notice is None:
-                target.report(self, FD_READ, 0)
-            else:
-                target.queue.put(notice)
-        elif (
-            self.waiters is None
-            and self.mask & self.armed & FD_READ
-            and not (self.attention or self.codes or self.windows_rules)
-        ):
-            # The same for an event object (of messages the first case has them all).
-            self.armed ^= FD_READ
+            put = target.queue.put  # (not called as a method: it is a slot, and none of a class)
+            put(notice)
+        elif self.posts or not self.mask & FD_READ or self.codes or self.windows_rules:
+            self.on_readable_carefully()
+        else:  # the same for an event object
+            self.armed = armed
             self.record |= FD_READ
             self.target.report(self, FD_READ, 0)  # type: ignore[union-attr]  # mask: there is one
-        else:
-            self.on_readable_carefully()
 
     def on_readable_carefully(self) -> None:
         """The same in every case: somebody may wait, in event mode it may be recorded."""
