@@ -160,6 +160,10 @@ class Event:
         if turn not in turns:
             _turns.set((*turns, turn))
 
+    def inherited(self, endpoint: Endpoint) -> None:
+        """The same for a socket that was accepted: its listener reports here already."""
+        self._endpoints.add(endpoint)
+
     def deselected(self, endpoint: Endpoint) -> None:
         """``endpoint`` no longer reports here. The event stays as it is."""
         self._endpoints.discard(endpoint)

@@ -55,7 +55,10 @@ class Socket(SocketControl):
     __slots__ = ("_receive_trap", "_receiver", "max_unsent")
 
     def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
-        super().__init__(endpoint)
+        self._endpoint = endpoint
+        self._busy = 0
+        self.data = None
+        self.handler = None
         self.max_unsent = MAX_UNSENT
         #: Who waits to receive, and what a wait yields: made at the first wait, and kept.
         self._receiver: Waiter | None = None

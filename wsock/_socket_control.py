@@ -69,13 +69,13 @@ class SocketControl:
 
     __slots__ = ("__weakref__", "_busy", "_endpoint", "data", "handler")
 
-    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
-        self._endpoint = endpoint
-        self._busy = 0
-        #: A slot for the program; None at first.
-        self.data: Any = None
-        #: Who serves this socket's messages under ``Window.run()``: an AsyncSocket, or None.
-        self.handler: Any = None
+    _endpoint: Any
+    #: Which directions a task waits on, and whether the transport reports to this run.
+    _busy: int
+    #: A slot for the program; None at first.
+    data: Any
+    #: Who serves this socket's messages under ``Window.run()``: an AsyncSocket, or None.
+    handler: Any
 
     # What it is
 
@@ -375,7 +375,8 @@ class SocketControl:
         endpoint = self._endpoint
         if not endpoint.attention & afd.RELEASED:
             endpoint.check_thread("closesocket")
-            if any(isinstance(waiter, RestWaiter) for waiter in endpoint.send_waiters or ()):
+            waiters = endpoint.send_waiters
+            if waiters and any(isinstance(waiter, RestWaiter) for waiter in waiters):
                 endpoint.interrupt_send()
             endpoint.close()
 
@@ -409,8 +410,11 @@ class SocketControl:
         raise TypeError("a Socket belongs to a process and a Trio run; it does not pickle")
 
     def __del__(self) -> None:
-        endpoint = getattr(self, "_endpoint", None)
-        if endpoint is None or endpoint.attention & afd.RELEASED:
+        try:
+            endpoint = self._endpoint
+        except AttributeError:  # a subclass's __init__ has failed
+            return
+        if endpoint.attention & afd.RELEASED:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         close_collected(endpoint)

@@ -267,6 +267,10 @@ class Window:
         self.queue.tie()
         self.queue.add_source(endpoint.turn)
 
+    def inherited(self, endpoint: Selectable) -> None:
+        """The same for a socket that was accepted: its listener reports here already."""
+        self._endpoints[endpoint] = None
+
     def deselected(self, endpoint: Selectable) -> None:
         """``endpoint`` no longer reports here. Its messages stay in the queue."""
         self._endpoints.pop(endpoint, None)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import socket as std
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Protocol
 
 from .. import errors
 from ..constants import (
@@ -185,20 +185,26 @@ class Endpoint(Notifier):
         thread than that run's. (A ``recv`` or ``send`` on a connected stream with nothing unusual
         about it does not come here: a look costs 0.12 us, and an echoed message would have two.)
         """
-        if self.attention & RUN_OVER and not self.attention & RELEASED:
-            raise RuntimeError(f"{call}: the Trio run that this socket belonged to has ended")
-        if self.attention & RELEASED:
+        attention = self.attention
+        if attention & RELEASED:
             raise errors.WSAENOTSOCK(call, self.state, "the socket is closed")
-        self.check_thread(call)
+        if attention & RUN_OVER:
+            raise RuntimeError(f"{call}: the Trio run that this socket belonged to has ended")
+        thread = self.file.thread
+        if thread and thread != get_ident():
+            self._refuse_thread(call)
 
     def check_thread(self, call: str) -> None:
         """Raise RuntimeError in another thread than that of the run which moves the bytes."""
         thread = self.file.thread
         if thread and thread != get_ident():
-            raise RuntimeError(
-                f"{call}: this socket belongs to the thread of its Trio run; from other threads "
-                "only window.post, window.post_quit and event.set may be called"
-            )
+            self._refuse_thread(call)
+
+    def _refuse_thread(self, call: str) -> NoReturn:
+        raise RuntimeError(
+            f"{call}: this socket belongs to the thread of its Trio run; from other threads "
+            "only window.post, window.post_quit and event.set may be called"
+        )
 
     def check_receive_flags(self, call: str, flags: int) -> None:
         """Raise WSAEINVAL for a flag that no receive knows (recv page)."""
@@ -438,15 +444,15 @@ class Endpoint(Notifier):
             return False
         if bit == FD_READ:
             return self.can_receive()
+        if bit == FD_CLOSE:
+            return self.is_closed_by_peer()
         if bit == FD_WRITE:
             return self.can_send()
         if bit == FD_CONNECT:
             return self.connect_code >= 0
         if bit == FD_OOB:
             return self.has_urgent()
-        if bit == FD_ACCEPT:
-            return self.pool is not None and bool(self.pool.pending)
-        return bit == FD_CLOSE and self.is_closed_by_peer()
+        return bit == FD_ACCEPT and self.pool is not None and bool(self.pool.pending)
 
     def close_code(self) -> int:
         """The error code of FD_CLOSE: for a reset Windows says aborted, its page says reset."""
@@ -532,7 +538,8 @@ class Endpoint(Notifier):
     def finish(self) -> None:
         """The last step: nothing of this endpoint is left below."""
         self.step("given back")
-        self.wake_all()
+        if self.waiters is not None or self.send_waiters is not None:
+            self.wake_all()
         self.host.given_back(self)
 
     def statistics(self) -> dict[str, Any]:

@@ -75,6 +75,9 @@ class Target(Protocol):
     def selected(self, endpoint: Notifier) -> None:
         """From now on ``endpoint`` reports here; the target keeps it alive."""
 
+    def inherited(self, endpoint: Notifier) -> None:
+        """The same for a socket that was accepted: its listener reports here already."""
+
     def deselected(self, endpoint: Notifier) -> None:
         """``endpoint`` reports here no longer."""
 
@@ -233,11 +236,12 @@ class Notifier(ABC):
 
     def inherit(self, listener: Notifier, owner: Any) -> None:  # noqa: ANN401
         """Take over the listener's selection as it is now; armed bits and record are fresh."""
-        if listener.target is not None:
-            self.target, self.message, self.mask = listener.target, listener.message, listener.mask
+        target = listener.target
+        if target is not None:
+            self.target = target
+            self.message, self.mask, self.posts = listener.message, listener.mask, listener.posts
             self.owner = owner
-            self.posts = listener.posts
-            self.target.selected(self)
+            target.inherited(self)
 
     def enumerate_events(self) -> tuple[int, dict[int, int] | None]:
         """WSAEnumNetworkEvents: take ``record & mask``, and clear just that.

@@ -55,6 +55,9 @@ _MSG_PEEK: Final = int(std.MSG_PEEK)
 _MSG_WAITALL: Final = int(std.MSG_WAITALL)
 _ENTIRE_MESSAGE: Final = int(ReceiveFlags.ENTIRE_MESSAGE)
 
+_DEAF: Final = NOT_CONNECTED | SHUT_RECEIVE
+_ENDED: Final = PEER_RELEASED | RESET
+
 READ_AND_OOB: Final = FD_READ | FD_OOB
 KEEP: Final = ~READ_AND_OOB
 
@@ -374,9 +377,9 @@ class ReceivingEndpoint(Endpoint):
 
     def can_receive(self) -> bool:
         """FD_READ: bytes are there (urgent ones too if they are inline)."""
-        if self.attention & (NOT_CONNECTED | SHUT_RECEIVE):
+        if self.attention & _DEAF:
             return False
-        return bool(self.rx) or bool(self.file.available())
+        return bool(self.rx or self.file.available())
 
     def is_news(self, bit: int) -> bool:
         """FD_READ: more is unread than when it was recorded; an end behind it is no arrival."""
@@ -401,7 +404,7 @@ class ReceivingEndpoint(Endpoint):
             return True
         if not self.attention & PEER_RELEASED:
             return False
-        if self.windows_rules or self.attention & SHUT_RECEIVE:
+        if self.attention & SHUT_RECEIVE or self.host.windows_rules:
             return True
         return not self.can_receive()
 
@@ -532,13 +535,14 @@ class ReceivingEndpoint(Endpoint):
 
     def on_released(self) -> None:
         """The peer will send no more (FIN): tell waiters, and FD_CLOSE once all is read."""
-        if self.attention & (PEER_RELEASED | RESET):
+        if self.attention & _ENDED:
             return
         self.attention |= PEER_RELEASED
         self.readable = True
-        while self.wake_receiver():
+        while self.waiters is not None and self.wake_receiver():
             pass
-        self.evaluate(FD_CLOSE)
+        if self.target is not None and self.is_closed_by_peer():
+            self.arrive(FD_CLOSE)
 
     def on_aborted(self, status: Status) -> None:
         """The connection is reset; remembered, so that every later call says so (winsock 9)."""

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 __all__ = ["StreamEndpoint", "connect_handler"]
 
 
+_ENDED: Final = PEER_RELEASED | RESET
+
 #: The backlog is an int of C.
 _SMALLEST_BACKLOG: Final = -SOMAXCONN - 1
 
@@ -294,24 +296,35 @@ class StreamEndpoint(SendingEndpoint):
           WSAEWOULDBLOCK: nobody waits. WSAEINVAL: not listening.
         """
         self.check_open("accept")
-        if self.pool is None:
+        pool = self.pool
+        if pool is None:
             raise errors.WSAEINVAL("accept", self.state, "the socket is not listening")
         try:
-            if not self.pool.pending:
-                self._look_for_client()
-            if not self.pool.pending:
-                self.asked_in_vain()
-                raise errors.WSAEWOULDBLOCK("accept", self.state)
-            connection = self.pool.accept()
+            if not pool.pending:
+                self._find_client()
+            connection = pool.accept()
             connection.query_information()
-            endpoint = self._accepted(connection)
-            with suppress(StatusError):  # out of descriptors: the transport tries again by itself
-                self.file.offer_next()
-        finally:
+            endpoint = connection.client
+            if endpoint is self:
+                endpoint = self._endpoint_for(connection)
+            elif self.options is not None:  # made when the client came: what holds now counts
+                options.inherit(endpoint, self)
+            endpoint.nonblocking = self.nonblocking
+        except BaseException:
             self.re_enable(FD_ACCEPT)
-        if self.waiters is not None and self.pool.pending:
+            raise
+        # ``re_enable`` in place, and before the next offer, which so is told of as any arrival.
+        self.armed |= FD_ACCEPT
+        self.record &= ~FD_ACCEPT
+        if pool.pending:
+            self.arrive(FD_ACCEPT)
+        try:  # noqa: SIM105  (suppress is three calls of Python for each connection)
+            self.file.offer_next()
+        except StatusError:  # out of descriptors: the transport tries again by itself
+            pass
+        if self.waiters is not None and pool.pending:
             self.wake_receiver()
-        return endpoint
+        return endpoint  # type: ignore[no-any-return]
 
     def defer_accepting(self, delay: Callable[[], float] | None) -> None:
         """Have ``delay`` asked before each connection is taken from the system."""
@@ -367,20 +380,18 @@ class StreamEndpoint(SendingEndpoint):
         except StatusError as error:
             raise self.failure("accept", error) from None
 
-    def _accepted(self, connection: ConnectionObject) -> StreamEndpoint:
-        """Return the endpoint of a connection, with what is inherited as of this moment."""
-        client = connection.client
-        endpoint = self._endpoint_for(connection) if client is self else client
-        endpoint.nonblocking = self.nonblocking
-        if self.options is not None:
-            options.inherit(endpoint, self)
-        return endpoint  # type: ignore[no-any-return]
+    def _find_client(self) -> None:
+        """Look for a client where none is in hand; WSAEWOULDBLOCK if nobody waits."""
+        self._look_for_client()
+        if not self.pool.pending:
+            self.asked_in_vain()
+            raise errors.WSAEWOULDBLOCK("accept", self.state)
 
     def _endpoint_for(self, connection: ConnectionObject) -> StreamEndpoint:
-        assert self.address is not None
         endpoint = type(self)(self.host, self.family, self.protocol, connection.file)
-        endpoint.address = self.address
-        self.address.users += 1
+        address: Any = self.address
+        endpoint.address = address
+        address.users += 1
         endpoint.connection = connection
         connection.client = endpoint
         endpoint.step("accepted")
@@ -391,14 +402,16 @@ class StreamEndpoint(SendingEndpoint):
 
     def begin(self) -> None:
         """The accepted socket exists: report what holds, and let the transport report."""
-        if self.mask & FD_READ:
-            self.evaluate(FD_READ)  # FD_READ before FD_WRITE, where both hold
-        if not self.attention & RESET:
+        mask = self.mask
+        if mask & FD_READ and self.can_receive():
+            self.arrive(FD_READ)  # before FD_WRITE, where both hold
+        attention = self.attention
+        if not attention & RESET:
             self.arrive(FD_WRITE)
-        if self.attention & (PEER_RELEASED | RESET):
+        if attention & _ENDED:
             self.evaluate(FD_CLOSE)
         self.file.begin()
-        if self.mask & FD_OOB:
+        if mask & FD_OOB:
             self.file.watch_urgent(on=True)
 
     # shutdown and close
@@ -452,12 +465,13 @@ class StreamEndpoint(SendingEndpoint):
         self.step("close")
         if self.target is not None:
             self.deselect()
-        self.wake_all()
-        if state == LISTENING:
-            self._close_listener()
-        elif state == CONNECTED:
-            self._close_connection(abort=abort or self.linger == 0)  # it may ask what is unread
+        if self.waiters is not None or self.send_waiters is not None:
+            self.wake_all()
+        if state == CONNECTED:
+            self._close_connection(abort=abort)  # it may ask what is unread
             self.rx, self.rx_count = None, 0
+        elif state == LISTENING:
+            self._close_listener()
         else:
             if state == CONNECTING:
                 connection, self.connection = self.connection, None
@@ -468,7 +482,7 @@ class StreamEndpoint(SendingEndpoint):
 
     def _disconnect(self, flags: int, *, final: bool) -> None:
         self.attention |= DISCONNECTING
-        self.connection.disconnect(flags, final=final, timeout=self.linger if final else None)
+        self.connection.disconnect(flags, final=final)
 
     def abort_now(self) -> None:
         """A closed endpoint that still sends its rest is reset."""
@@ -477,30 +491,31 @@ class StreamEndpoint(SendingEndpoint):
             self._disconnect(DisconnectFlags.ABORT, final=True)
 
     def _close_connection(self, *, abort: bool) -> None:
+        linger = None if self.options is None else self.linger
         if self.attention & RESET:
             self.file.abandon()
             self._give_back()
-        elif abort:
+        elif abort or linger == 0:
             self.attention |= RESET
             self._disconnect(DisconnectFlags.ABORT, final=True)
         elif self.attention & SHUT_SEND:
             # Its release was asked for by shutdown; the transport ends what is left by itself.
-            self.file.finish_release(self.linger)
+            self.file.finish_release(linger)
             self._give_back_when_due()
         else:
-            self._disconnect(DisconnectFlags.RELEASE, final=True)
+            self.attention |= DISCONNECTING
+            self.connection.disconnect(DisconnectFlags.RELEASE, final=True, timeout=linger)
 
     def _give_back_when_due(self) -> None:
-        if self.connection is None:  # a listener, whose pending connections are being reset
+        connection = self.connection
+        if connection is None:  # a listener, whose pending connections are being reset
             return
         if self.state != CLOSING or self.attention & DISCONNECTING:
             return
-        if self.connection is None:
-            return  # a listener, one of whose pending connections was reset; its pool ends it
         if (
-            self.connection.active
+            connection.active
             and self.host.device.provider.waits_for_release
-            and not self.attention & (PEER_RELEASED | RESET)
+            and not self.attention & _ENDED
         ):
             return  # TDI_EVENT_DISCONNECT has still to come, and its handler is ours (R8)
         self._give_back()
@@ -511,8 +526,9 @@ class StreamEndpoint(SendingEndpoint):
         if status != Status.SUCCESS:
             self.attention |= RESET
         self._give_back_when_due()
-        while self.state == CLOSING and self.wake_sender():  # who waits in aclose for all to be out
-            pass
+        if self.send_waiters is not None:
+            while self.state == CLOSING and self.wake_sender():  # in aclose, until all is out
+                pass
 
     def is_flushing(self) -> bool:
         """Whether it is closed, and what it had accepted is not out yet, or its end is not."""
@@ -520,7 +536,7 @@ class StreamEndpoint(SendingEndpoint):
 
     def on_disconnect_event(self, flags: int, reason: Status) -> None:
         """TDI_EVENT_DISCONNECT: the peer released, or the connection is aborted for ``reason``."""
-        if self.state in (CLOSING, CLOSED):
+        if self.state == CLOSING or self.state == CLOSED:
             self.attention |= PEER_RELEASED
             if flags & DisconnectFlags.ABORT:
                 self.attention &= ~DISCONNECTING
@@ -540,7 +556,10 @@ class StreamEndpoint(SendingEndpoint):
     def _give_back(self) -> None:
         connection, self.connection = self.connection, None
         self.unsent = 0
-        self._release_objects(connection)
+        # ``_release_objects`` in place: every connection comes here.
+        connection.disassociate()
+        connection.cleanup()
+        connection.close()
         self.give_back_address()
         self.finish()
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as std
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .. import _timers
 from ..tdi import Status, StatusError, addresses, status_from_errno
@@ -27,9 +27,6 @@ from . import bindings
 from .bits import ERR, HUP, IN, OUT
 from .files import KernelFile, system_errors
 from .reactor import current_reactor
-
-if TYPE_CHECKING:
-    from .provider import KernelProvider
 
 __all__ = ["CONNECTING", "MOVING", "QUEUEING", "ConnectingFile"]
 
@@ -52,21 +49,11 @@ class ConnectingFile(KernelFile):
 
     __slots__ = ("bound", "connect_failed", "failed_with", "phase")
 
-    def __init__(
-        self,
-        provider: KernelProvider,
-        family: int,
-        type: int,  # noqa: A002
-        proto: int,
-        fileno: int | None = None,
-    ) -> None:
-        super().__init__(provider, family, type, proto, fileno)
-        self.phase = MOVING
-        self.connect_failed = False
-        #: An error that was asked of the kernel and is still to be told: asking clears it there.
-        self.failed_with = 0
-        #: Family, host and port in the table of bindings, while this file holds them.
-        self.bound: tuple[int, bytes, int] | None = None
+    connect_failed: bool
+    #: An error that was asked of the kernel and is still to be told: asking clears it there.
+    failed_with: int
+    #: Family, host and port in the table of bindings, while this file holds them.
+    bound: tuple[int, bytes, int] | None
 
     # Address
 

@@ -69,6 +69,8 @@ class KernelFile(UnsupportedRequests, std.SocketType):
     provider: KernelProvider
     phase: int = NO_STREAM
     blocked: bool = False
+    #: What this file holds in the table of bindings; only stream files ever do.
+    bound: tuple[int, bytes, int] | None = None
 
     def __init__(
         self,
@@ -96,15 +98,10 @@ class KernelFile(UnsupportedRequests, std.SocketType):
         """Have the run's reactor report this file; outside a run nothing happens."""
         if self.reactor is None:
             reactor = current_reactor(self.provider.engine)
-            if reactor is not None:
-                self.register_with(reactor)
-
-    def register_with(self, reactor: Reactor) -> None:
-        """Have ``reactor``, that of the running Trio run, report this file."""
-        if self.fileno() >= 0:  # a reset may have closed it meanwhile
-            reactor.add(self)
-            self.reactor = reactor
-            self.thread = reactor.thread
+            if reactor is not None and self.fileno() >= 0:  # a reset may have closed it meanwhile
+                reactor.add(self)
+                self.reactor = reactor
+                self.thread = reactor.thread
 
     def unregister(self) -> None:
         """Have the reactor let go; before the descriptor is closed or replaced."""
@@ -175,11 +172,13 @@ class KernelFile(UnsupportedRequests, std.SocketType):
 
     def available(self) -> int:
         """Return how many bytes wait (FIONREAD); 0 also for an end, an error, a closed file."""
-        if self.fileno() < 0:
+        number = self.fileno()
+        if number < 0:
             return 0
         if ioctl is None:
             return self._peeked()
-        return int(_INT.unpack(ioctl(self, _FIONREAD, _ZERO))[0])
+        count: int = _INT.unpack(ioctl(number, _FIONREAD, _ZERO))[0]
+        return count
 
     def _peeked(self) -> int:
         try:
@@ -234,8 +233,13 @@ class KernelFile(UnsupportedRequests, std.SocketType):
 
     def abandon(self) -> None:
         """Unregister and close, without telling anybody."""
-        self.unregister()
-        self._forget_binding()
+        reactor = self.reactor
+        if reactor is not None:
+            self.reactor = None
+            self.thread = 0
+            reactor.remove(self)
+        if self.bound is not None:
+            self._forget_binding()
         self.close()
 
     def reset(self) -> None:

@@ -82,6 +82,11 @@ class KernelListener(KernelFile):
         self._delay: Callable[[], float] | None = None
         self._logged_at = -LOG_EVERY_S
 
+    @property
+    def bound(self) -> tuple[int, bytes, int] | None:  # type: ignore[override]  # only read here
+        """What the stream that bound this address holds in the table of bindings."""
+        return self._bound_by.bound
+
     def start_listen(self, backlog: int) -> KernelListener:
         """Listen again with another backlog."""
         with system_errors():
@@ -119,7 +124,8 @@ class KernelListener(KernelFile):
         self.holding = False
         if self.stopped:
             return
-        self.register()
+        if self.reactor is None:
+            self.register()
         if self._pause is None:
             self._offer_or_pause(tell=True)
         elif self._delay is None:

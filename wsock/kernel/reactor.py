@@ -117,7 +117,7 @@ class EpollReactor(trio.abc.Instrument):
         if self.dead:
             return
         number = file.fileno()
-        if 0 <= number < len(self._table) and self._table[number] is file:
+        if self._table[number] is file:  # (-1, of a file that is closed, is another one)
             self._table[number] = None
             self._epoll.unregister(number)
 
@@ -148,7 +148,7 @@ class EpollReactor(trio.abc.Instrument):
                 try:
                     if events == _DATA and not file.phase and not file.blocked:
                         file.reader.on_readable()
-                    else:
+                    elif events != OUT or file.phase or file.blocked:
                         file.ready(events)
                 except Exception:
                     _fail(file)

@@ -27,11 +27,10 @@ from .. import _timers
 from ..tdi import NOSIGNAL, DisconnectFlags, Status, status_from_errno
 from .bits import ERR, HUP, IN, OUT, PRI, RDHUP
 from .connecting import CONNECTING, MOVING, ConnectingFile
-from .files import ioctl, system_errors
+from .files import KernelFile, ioctl, system_errors
 
 if TYPE_CHECKING:
     from ..tdi import BytesLike
-    from .files import KernelFile
     from .provider import KernelProvider
 
 __all__ = ["KernelStream"]
@@ -41,7 +40,7 @@ SEEN: Final = 1
 DRAINED: Final = 2  # and everything before it has been read
 
 _DATA: Final = IN | OUT
-_USUAL: Final = ~_DATA
+_UNUSUAL: Final = ~_DATA
 _CONNECT_ENDED: Final = OUT | ERR | HUP
 _ENDS: Final = RDHUP | HUP
 
@@ -88,6 +87,10 @@ class KernelStream(ConnectingFile):
         fileno: int | None = None,
     ) -> None:
         super().__init__(provider, family, type, proto, fileno)
+        self.phase = MOVING
+        self.connect_failed = False
+        self.failed_with = 0
+        self.bound = None
         #: A write was refused or cut short: an OUT edge is owed to us.
         self.blocked = False
         self._rest: _Rest | None = None
@@ -115,7 +118,11 @@ class KernelStream(ConnectingFile):
         """Report from now on, as the listener does that offered this connection."""
         reactor = self.connection.address.file.reactor
         if reactor is not None and self.reactor is None:
-            self.register_with(reactor)  # without a look whose run this is
+            # ``register``, without a look whose run this is.
+            if self.fileno() >= 0:
+                reactor.add(self)
+                self.reactor = reactor
+                self.thread = reactor.thread
         else:
             self.register()
 
@@ -134,23 +141,19 @@ class KernelStream(ConnectingFile):
 
     def ready(self, events: int) -> None:
         """Data, room, an urgent byte, an end or an error."""
-        if self.phase or events & _USUAL:
-            self._ready_carefully(events)
-            return
-        if events & IN:
-            self.reader.on_readable()
-        if self.blocked and events & OUT:
-            self._flush()
-
-    def _ready_carefully(self, events: int) -> None:
-        if self.phase == CONNECTING:
+        phase = self.phase
+        if phase == CONNECTING:
             if events & _CONNECT_ENDED:
                 self._connect_ended(events)
-            return
-        if self.phase == ENDING:
+        elif phase == ENDING:
             self._ready_at_the_end(events)
-            return
-        self._ready_unusual(events)
+        elif phase or events & _UNUSUAL:
+            self._ready_unusual(events)
+        else:
+            if events & IN:
+                self.reader.on_readable()
+            if self.blocked and events & OUT:
+                self._flush()
 
     def _ready_unusual(self, events: int) -> None:
         """Something is there beside data and room: urgent data, an end, an error."""
@@ -198,7 +201,7 @@ class KernelStream(ConnectingFile):
         """Return how many bytes wait; with an urgent mark ahead FIONREAD counts only up to it."""
         if self.release_seen == DRAINED:
             return 0
-        count = super().available()
+        count = KernelFile.available(self)
         if not count:
             if self.urgent:
                 return self._peeked()

@@ -71,7 +71,10 @@ class ConnectionClient(Protocol):
 
 
 class ConnectionObject:
-    """A transport endpoint file: one end of one connection, or a place kept for one."""
+    """A transport endpoint file: one end of one connection, or a place kept for one.
+
+    To make one is IRP_MJ_CREATE with a context.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -104,9 +107,6 @@ class ConnectionObject:
         self.remote = b""
 
     # Requests of the client: control
-
-    def created(self) -> None:
-        """IRP_MJ_CREATE with a context has ended: the object exists (nothing else to do)."""
 
     def associate(self, address: AddressObject) -> None:
         """TDI_ASSOCIATE_ADDRESS: this connection will use ``address``.
@@ -154,7 +154,7 @@ class ConnectionObject:
 
     def query_information(self) -> bytes:
         """TDI_QUERY_INFORMATION "Query Address" on an associated connection."""
-        return self.local_shown()
+        return b"" if self.address is None else self.local or self.address.local
 
     def local_shown(self) -> bytes:
         """The local address: the chosen interface's once connected, the address object's before."""

@@ -74,6 +74,4 @@ class Device:
         self.connections_opened += 1
         self.live_connections += 1
         self._next_context = _POOL | (self._next_context + _CONTEXT_STEP) & 0x7FFF_FFFF
-        connection = self.connection_class(self, self._next_context, number, active)
-        connection.created()
-        return connection
+        return self.connection_class(self, self._next_context, number, active)

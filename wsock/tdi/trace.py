@@ -366,9 +366,9 @@ class TracedConnectionObject(ConnectionObject):
 
     __slots__ = ()
 
-    def created(self) -> None:
-        ConnectionObject.created(self)
-        _emit(self.device, _connection_row(self, "IRP_MJ_CREATE"))
+    def __init__(self, device: Device, context: int, number: int, active: bool) -> None:
+        ConnectionObject.__init__(self, device, context, number, active)
+        _emit(device, _connection_row(self, "IRP_MJ_CREATE"))
 
     def associate(self, address: AddressObject) -> None:
         # The row still shows no address: that is what the request is about to give it.
