@@ -1,4 +1,4 @@
-# Stream endpoints: connect, listen, accept, shutdown, close.
+# Stream endpoints: connect, listen, accept, close.
 #
 #   socket           the calls                      waits where this says WSAEWOULDBLOCK
 # > afd              stream endpoints               THIS FILE: one socket of TCP from open to closed
@@ -8,11 +8,10 @@
 #         (NOTES R2, R8, R10, R14); a row more or less is a fault.
 # Rule 2: accept hands over a connection that exists already. TDI_ACCEPT and accept have nothing to
 #         do with each other (fact S0-20).
-# Rule 3: after closesocket a connection is given back at once if it was accepted, if the peer's
-#         release was seen, if it was aborted, or if the provider does not wait for releases;
-#         otherwise when TDI_EVENT_DISCONNECT arrives (R8).
+# Rule 3: closesocket ends what the socket is at that moment: a connection (ending.py), a listener
+#         with all that nobody has accepted, a connect under way, or nothing but an address.
 #
-# Sources: connect, listen, accept, shutdown, closesocket pages; tdi-afd 6 and 9.
+# Sources: connect, listen, accept, closesocket pages; tdi-afd 6 and 9.
 """Stream endpoints."""
 
 from __future__ import annotations
@@ -34,24 +33,20 @@ from ..tdi import (
     addresses,
 )
 from . import options
+from .ending import EndingEndpoint
 from .pool import BacklogPool
 from .states import (
     BUFFERED,
-    CLOSED,
-    CLOSING,
     CONNECTED,
     CONNECTING,
-    DISCONNECTING,
     LISTENING,
     NOT_CONNECTED,
     OPEN,
     PEER_RELEASED,
     RELEASED,
     RESET,
-    SHUT_RECEIVE,
     SHUT_SEND,
 )
-from .transmit import SendingEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +106,7 @@ _HANDLERS: Final[dict[EventKind, Callable[..., Any]]] = {
 _HANDLERS_IN_ORDER: Final = tuple((kind, _HANDLERS[kind]) for kind in HANDLER_ORDER)
 
 
-class StreamEndpoint(SendingEndpoint):
+class StreamEndpoint(EndingEndpoint):
     """The state of one stream socket."""
 
     __slots__ = ()
@@ -414,29 +409,7 @@ class StreamEndpoint(SendingEndpoint):
         if mask & FD_OOB:
             self.file.watch_urgent(on=True)
 
-    # shutdown and close
-
-    def shutdown(self, how: int) -> None:
-        """End sending (SHUT_WR: TDI_DISCONNECT RELEASE after queued sends), receiving, or both."""
-        self.check_open("shutdown")
-        if how not in (std.SHUT_RD, std.SHUT_WR, std.SHUT_RDWR):
-            raise errors.WSAEINVAL("shutdown", self.state, f"direction {how}")
-        if self.state != CONNECTED:
-            raise errors.WSAENOTCONN("shutdown", self.state)
-        if how != std.SHUT_WR and not self.attention & SHUT_RECEIVE:
-            self.attention |= SHUT_RECEIVE
-            if not self.attention & RESET:
-                self.file.stop_receive()  # before what is unread is forgotten: it may reset
-            self.rx, self.rx_count = None, 0
-            while self.wake_receiver():
-                pass
-            self.evaluate(FD_CLOSE)
-        if how != std.SHUT_RD and not self.attention & SHUT_SEND:
-            self.attention |= SHUT_SEND
-            if not self.attention & RESET:
-                self._disconnect(DisconnectFlags.RELEASE, final=False)
-            while self.wake_sender():
-                pass
+    # close
 
     def select(self, target: Target | None, message: int, mask: int, owner: Any) -> None:  # noqa: ANN401
         """Replace the selection; the transport looks for urgent data only while it is of use."""
@@ -448,10 +421,6 @@ class StreamEndpoint(SendingEndpoint):
         if self.mask & FD_OOB:
             self.file.watch_urgent(on=False)
         super().deselect()
-
-    def interrupt_send(self) -> None:
-        """A task that waits for its send to go out is sent away by close: drop its part (B6)."""
-        self.unsent -= self.file.drop_rest()
 
     def close(self, *, abort: bool = False) -> None:
         """closesocket: end the connection and give its objects back (R8, R10). Never waits.
@@ -479,94 +448,6 @@ class StreamEndpoint(SendingEndpoint):
             self.file.abandon()
             self.give_back_address()
             self.finish()
-
-    def _disconnect(self, flags: int, *, final: bool) -> None:
-        self.attention |= DISCONNECTING
-        self.connection.disconnect(flags, final=final)
-
-    def abort_now(self) -> None:
-        """A closed endpoint that still sends its rest is reset."""
-        if self.state == CLOSING:
-            self.attention |= RESET
-            self._disconnect(DisconnectFlags.ABORT, final=True)
-
-    def _close_connection(self, *, abort: bool) -> None:
-        linger = None if self.options is None else self.linger
-        if self.attention & RESET:
-            self.file.abandon()
-            self._give_back()
-        elif abort or linger == 0:
-            self.attention |= RESET
-            self._disconnect(DisconnectFlags.ABORT, final=True)
-        elif self.attention & SHUT_SEND:
-            # Its release was asked for by shutdown; the transport ends what is left by itself.
-            self.file.finish_release(linger)
-            self._give_back_when_due()
-        else:
-            self.attention |= DISCONNECTING
-            self.connection.disconnect(DisconnectFlags.RELEASE, final=True, timeout=linger)
-
-    def _give_back_when_due(self) -> None:
-        connection = self.connection
-        if connection is None:  # a listener, whose pending connections are being reset
-            return
-        if self.state != CLOSING or self.attention & DISCONNECTING:
-            return
-        if (
-            connection.active
-            and self.host.device.provider.waits_for_release
-            and not self.attention & _ENDED
-        ):
-            return  # TDI_EVENT_DISCONNECT has still to come, and its handler is ours (R8)
-        self._give_back()
-
-    def on_disconnected(self, status: Status) -> None:
-        """TDI_DISCONNECT ended; a closed endpoint that waited for it gives its objects back."""
-        self.attention &= ~DISCONNECTING
-        if status != Status.SUCCESS:
-            self.attention |= RESET
-        self._give_back_when_due()
-        if self.send_waiters is not None:
-            while self.state == CLOSING and self.wake_sender():  # in aclose, until all is out
-                pass
-
-    def is_flushing(self) -> bool:
-        """Whether it is closed, and what it had accepted is not out yet, or its end is not."""
-        return bool(self.state == CLOSING and self.attention & DISCONNECTING)
-
-    def on_disconnect_event(self, flags: int, reason: Status) -> None:
-        """TDI_EVENT_DISCONNECT: the peer released, or the connection is aborted for ``reason``."""
-        if self.state == CLOSING or self.state == CLOSED:
-            self.attention |= PEER_RELEASED
-            if flags & DisconnectFlags.ABORT:
-                self.attention &= ~DISCONNECTING
-            self._give_back_when_due()
-        elif flags & DisconnectFlags.ABORT:
-            self.on_aborted(reason)
-        else:
-            self.on_released()
-
-    def on_unwanted_data(self) -> tuple[Status, int, int]:
-        """Data for a side that will not read it: reset, and give back what waited (R8)."""
-        if self.state == CLOSING:
-            self.attention |= RESET
-            self._disconnect(DisconnectFlags.ABORT, final=True)
-        return Status.DATA_NOT_ACCEPTED, 0, 0
-
-    def _give_back(self) -> None:
-        connection, self.connection = self.connection, None
-        self.unsent = 0
-        # ``_release_objects`` in place: every connection comes here.
-        connection.disassociate()
-        connection.cleanup()
-        connection.close()
-        self.give_back_address()
-        self.finish()
-
-    def _release_objects(self, connection: ConnectionObject) -> None:
-        connection.disassociate()
-        connection.cleanup()
-        connection.close()
 
     def _close_listener(self) -> None:
         """Connect handler off, pending connections reset, free objects back (R10)."""
