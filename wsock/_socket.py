@@ -41,9 +41,6 @@ from .tdi import addresses
 
 __all__ = ["NetworkEvents", "NotificationState", "Socket"]
 
-#: ``send_all_nowait`` refuses once more than this would be unsent.
-MAX_UNSENT: Final = 1 << 20
-
 
 class Socket(SocketControl):
     """One socket. Made by ``wsock.socket``; see there and in the module's head for the modes.
@@ -52,17 +49,7 @@ class Socket(SocketControl):
     one without is closed when nobody refers to it, with a ResourceWarning.
     """
 
-    __slots__ = ("_receive_trap", "_receiver", "max_unsent")
-
-    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
-        self._endpoint = endpoint
-        self._busy = 0
-        self.data = None
-        self.handler = None
-        self.max_unsent = MAX_UNSENT
-        #: Who waits to receive, and what a wait yields: made at the first wait, and kept.
-        self._receiver: Waiter | None = None
-        self._receive_trap: Any = None
+    __slots__ = ()
 
     # Waiting
 

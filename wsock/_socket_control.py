@@ -28,10 +28,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._event import Event
+    from ._socket_waiting import Waiter
     from ._stack import Stack
     from ._window import Window
 
 __all__ = ["NetworkEvents", "NotificationState", "SocketControl"]
+
+
+#: ``send_all_nowait`` refuses once more than this would be unsent.
+MAX_UNSENT: Final = 1 << 20
 
 
 class NetworkEvents(NamedTuple):
@@ -67,15 +72,29 @@ class NotificationState(NamedTuple):
 class SocketControl:
     """The calls of a socket that never wait."""
 
-    __slots__ = ("__weakref__", "_busy", "_endpoint", "data", "handler")
+    __slots__ = (
+        "__weakref__",
+        "_busy",
+        "_endpoint",
+        "_receive_trap",
+        "_receiver",
+        "data",
+        "handler",
+        "max_unsent",
+    )
 
-    _endpoint: Any
-    #: Which directions a task waits on, and whether the transport reports to this run.
-    _busy: int
-    #: A slot for the program; None at first.
-    data: Any
-    #: Who serves this socket's messages under ``Window.run()``: an AsyncSocket, or None.
-    handler: Any
+    def __init__(self, endpoint: Any) -> None:  # noqa: ANN401
+        self._endpoint = endpoint
+        #: Which directions a task waits on, and whether the transport reports to this run.
+        self._busy = 0
+        #: A slot for the program; None at first.
+        self.data: Any = None
+        #: Who serves this socket's messages under ``Window.run()``: an AsyncSocket, or None.
+        self.handler: Any = None
+        self.max_unsent = MAX_UNSENT
+        #: Who waits to receive, and what a wait yields: made at the first wait, and kept.
+        self._receiver: Waiter | None = None
+        self._receive_trap: Any = None
 
     # What it is
 
