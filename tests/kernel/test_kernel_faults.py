@@ -359,6 +359,7 @@ def test_what_a_signal_handler_raises_while_the_loop_serves_ends_the_run(
             monkeypatch.setattr(type(sock._endpoint.file), "ready", exits)
             far.send(b"x")
             await sock.recv(2)
+            far.shutdown(std.SHUT_WR)
             await sock.recv(2)
 
     with pytest.raises(trio.TrioInternalError) as caught:
