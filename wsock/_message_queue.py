@@ -38,6 +38,7 @@ from trio.lowlevel import (
     checkpoint_if_cancelled,
     current_task,
     reschedule,
+    wait_task_rescheduled,
 )
 
 from . import _timers
@@ -293,6 +294,7 @@ class MessageQueue:
             message = self._look(filters, remove=True)
             if message is not None:
                 return message
+            self._refuse_second_reader()
 
     async def wait(
         self,
@@ -307,11 +309,7 @@ class MessageQueue:
         if self._closed:
             raise trio.ClosedResourceError("this message queue has ended")
         self._refuse_second_reader()
-        filters = (window, minimum, maximum)
-        if self._is_there(filters):
-            await checkpoint()
-        else:
-            await self._sleep(filters)
+        await self._sleep((window, minimum, maximum))
         if self._closed:
             raise trio.ClosedResourceError("this message queue has ended")
 
@@ -334,37 +332,37 @@ class MessageQueue:
         ):
             raise trio.BusyResourceError("another task reads this message queue")
 
-    def _is_there(self, filters: Filters) -> bool:
-        """Whether ``take`` would find something; run() asks once or twice for each batch."""
-        if self._messages and filters == ALL_MESSAGES:
-            return True
-        if self._messages or self._quit is not None or len(self._timers):
-            return self._look(filters, remove=False) is not None
-        return False
-
     async def _sleep(self, filters: Filters) -> None:
-        self._refuse_second_reader()
-        self.tie()
+        """Sleep until it is worth looking; a mere checkpoint if it is already.
+
+        Each wake-up comes through here: attributes are looked at, where a method would do.
+        """
+        if self._home is None:
+            self.tie()
         self._sleeper = current_task()
         # A thread appends first and then looks for a sleeper; here it is the other way round, so
         # one of the two sees the other.
-        if self._is_there(filters):
+        timers = self._timers
+        something = self._messages or self._quit is not None or timers.table
+        if something and self._look(filters, remove=False) is not None:
             self._awake()
-            await cancel_shielded_checkpoint()
+            await checkpoint()
             return
-        due = self._timers.next_due(filters)
-        timer = None if due == math.inf else _timers.call_at(due, self.wake)
+        timer = None
+        if timers.table:
+            due = timers.next_due(filters)
+            if due != math.inf:
+                timer = _timers.call_at(due, self.wake)
         self.put = self._put_and_wake
-
-        def abort(_: object) -> Abort:
-            self._awake()
-            return Abort.SUCCEEDED
-
         try:
-            await trio.lowlevel.wait_task_rescheduled(abort)
+            await wait_task_rescheduled(self._abort)
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def _abort(self, _: object) -> Abort:
+        self._awake()
+        return Abort.SUCCEEDED
 
     # Timers
 
@@ -411,7 +409,7 @@ class MessageQueue:
             max_messages=self.max_messages,
             refused=self._refused,
             taken=self._taken,
-            timers=len(self._timers),
+            timers=len(self._timers.table),
             selected=selected,
             reader_waiting=self._sleeper is not None,
         )

@@ -63,10 +63,11 @@ class WindowTimer:
 class WindowTimers:
     """SetTimer's timers of one queue. A timer that elapsed many times is one message."""
 
-    __slots__ = ("_heap", "_numbers", "_timers")
+    __slots__ = ("_heap", "_numbers", "table")
 
     def __init__(self) -> None:
-        self._timers: dict[tuple[Window | None, Any], WindowTimer] = {}
+        #: The timers that are set.
+        self.table: dict[tuple[Window | None, Any], WindowTimer] = {}
         # Lazy deletion: an entry counts if its timer is still in the table and due then.
         self._heap: list[tuple[float, int, WindowTimer]] = []
         self._numbers = count()
@@ -74,23 +75,23 @@ class WindowTimers:
     def set(self, window: Window | None, identifier: Any, seconds: float, now: float) -> None:
         """Start or replace a timer."""
         timer = WindowTimer(window, identifier, max(seconds, MINIMUM_PERIOD), now)
-        self._timers[window, identifier] = timer
+        self.table[window, identifier] = timer
         self._push(timer)
-        if len(self._heap) > 64 and len(self._heap) > 2 * len(self._timers):
+        if len(self._heap) > 64 and len(self._heap) > 2 * len(self.table):
             self._heap = sorted(entry for entry in self._heap if self._counts(entry))
 
     def kill(self, window: Window | None, identifier: Any) -> bool:
         """End a timer; False if there is none."""
-        return self._timers.pop((window, identifier), None) is not None
+        return self.table.pop((window, identifier), None) is not None
 
     def discard(self, window: Window) -> None:
         """End all timers of a window."""
-        for key in [key for key in self._timers if key[0] is window]:
-            del self._timers[key]
+        for key in [key for key in self.table if key[0] is window]:
+            del self.table[key]
 
     def clear(self) -> None:
         """End all timers."""
-        self._timers.clear()
+        self.table.clear()
 
     def next_due(self, filters: Filters = (EVERY_WINDOW, 0, 0)) -> float:
         """When the earliest timer whose message passes elapses; infinity without one."""
@@ -108,7 +109,7 @@ class WindowTimers:
 
     def elapsed(self, filters: Filters) -> WindowTimer | None:
         """The timer that elapsed first, of those whose message passes."""
-        if not self._timers:
+        if not self.table:
             return None
         now = trio.current_time()
         if self.next_due() > now:
@@ -131,7 +132,4 @@ class WindowTimers:
 
     def _counts(self, entry: tuple[float, int, WindowTimer]) -> bool:
         timer = entry[2]
-        return timer.due == entry[0] and self._timers.get((timer.window, timer.identifier)) is timer
-
-    def __len__(self) -> int:
-        return len(self._timers)
+        return timer.due == entry[0] and self.table.get((timer.window, timer.identifier)) is timer

@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
+from wsock import _message_queue
 from wsock._message_queue import MessageQueue
 from wsock._window import Message, Window
 from wsock.constants import FD_READ, WM_QUIT, WM_TIMER, WM_USER
@@ -399,21 +400,17 @@ def test_posting_before_and_after_a_run() -> None:
     window.post(WM_USER, 2)
 
 
-class PostedMeanwhile(MessageQueue):
-    """A queue to which another thread posts between the reader's look and its sleep."""
+async def test_a_post_between_looking_and_sleeping_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread posts just before the reader has said that it sleeps, so it finds no sleeper."""
+    queue = MessageQueue()
 
-    def _is_there(self, filters: Any) -> bool:
-        if self._sleeper is None:
-            return False
-        sleeper, self._sleeper = self._sleeper, None  # that thread finds no sleeper yet
-        self.post(None, WM_USER, "late")
-        self._sleeper = sleeper
-        return super()._is_there(filters)
+    def current_task_while_another_posts() -> trio.lowlevel.Task:
+        queue.post(None, WM_USER, "late")
+        return trio.lowlevel.current_task()
 
-
-async def test_a_post_between_looking_and_sleeping_is_not_lost() -> None:
-    """The reader looks once more after it has said that it sleeps."""
-    queue = PostedMeanwhile()
+    monkeypatch.setattr(_message_queue, "current_task", current_task_while_another_posts)
     with trio.fail_after(5), assert_checkpoints():
         assert (await queue.get()).wparam == "late"
     assert not queue.statistics().reader_waiting

@@ -166,9 +166,11 @@ class EpollReactor(trio.abc.Instrument):
     async def run(self) -> None:
         """The system task: have the loop wake up when something is ready; at the end drain."""
         trio.lowlevel.add_instrument(self)
+        number = self._epoll.fileno()
+        wait_readable = trio.lowlevel.wait_readable
         try:
             while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                await wait_readable(number)
         finally:
             trio.lowlevel.remove_instrument(self)
             await self._drain()
