@@ -165,6 +165,24 @@ def test_two_runs_one_after_the_other(provider: Provider) -> None:
     assert stack.netstat() == []
 
 
+def test_a_window_of_an_earlier_run_looks_in_the_present_one(provider: Provider) -> None:
+    """What get_nowait finds comes from a look in this run, not in the one that is over."""
+    window = wsock.Window()
+
+    async def main() -> None:
+        world = World(provider)
+        pair = await world.pair()
+        pair.near.async_select(window, WM_SOCKET, FD_READ)
+        pair.far.send_nowait(b"x")
+        assert select.select([pair.near.fileno()], [], [], 5)[0]  # blocks: no pass of the loop
+        message = window.get_nowait()
+        assert (message.socket, message.event) == (pair.near, FD_READ)
+        world.close()
+
+    trio.run(main)
+    trio.run(main)
+
+
 def test_used_after_its_run(provider: Provider) -> None:
     """After its run close() works; everything else is a RuntimeError that says so."""
     stack = provider.make_stack()
