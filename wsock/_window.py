@@ -253,7 +253,8 @@ class Window:
             # and does not come here (8 % of the instructions of an echoed message, counted). A
             # subclass, or hints, that have their own report go on to hear of each.
             endpoint.notice = notice
-        self.queue.put(notice)
+        put = self.queue.put  # (called as a method it would be looked up as one, in vain)
+        put(notice)
 
     def selected(self, endpoint: Selectable) -> None:
         """From now on ``endpoint`` reports here; keep it alive.

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
 from ..constants import FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
-from ..tdi import STATUS_TO_WSA, EventKind, Status, StatusError, addresses
+from ..tdi import STATUS_TO_WSA, SUCCESS, EventKind, Status, StatusError, addresses
 from .endpoint import Endpoint, EndpointHost
 from .states import OPEN, RELEASED, SHUT_RECEIVE, SHUT_SEND
 
@@ -289,7 +289,7 @@ class DatagramEndpoint(Endpoint):
             self.rx.append((bytes(data), remote))
             self.rx_count += available
         self.on_readable()
-        return Status.SUCCESS
+        return SUCCESS
 
     def receive_buffer(self) -> int:
         """SO_RCVBUF as set, or the stack's default."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import errors
 from ..constants import FD_CLOSE
-from ..tdi import DisconnectFlags, Status
+from ..tdi import SUCCESS, DisconnectFlags, Status
 from .states import (
     CLOSED,
     CLOSING,
@@ -115,7 +115,7 @@ class EndingEndpoint(SendingEndpoint):
     def on_disconnected(self, status: Status) -> None:
         """TDI_DISCONNECT ended; a closed endpoint that waited for it gives its objects back."""
         self.attention &= ~DISCONNECTING
-        if status != Status.SUCCESS:
+        if status is not SUCCESS:
             self.attention |= RESET
         self._give_back_when_due()
         if self.send_waiters is not None:

@@ -28,7 +28,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
 from ..constants import FD_CLOSE, FD_OOB, FD_READ
-from ..tdi import STATUS_TO_WSA, ReceiveFlags, Status, status_from_errno
+from ..tdi import (
+    MORE_PROCESSING_REQUIRED,
+    STATUS_TO_WSA,
+    SUCCESS,
+    ReceiveFlags,
+    Status,
+    status_from_errno,
+)
 from .endpoint import RECEIVABLE, Endpoint
 from .notify import ALL_EVENTS
 from .states import (
@@ -492,9 +499,9 @@ class ReceivingEndpoint(Endpoint):
         self._buffer(bytes(data[:indicated]))
         rest = capacity - self.rx_count
         if flags & _ENTIRE_MESSAGE or rest <= 0:
-            answer = Status.SUCCESS, indicated, 0
+            answer = SUCCESS, indicated, 0
         else:
-            answer = Status.MORE_PROCESSING_REQUIRED, indicated, rest
+            answer = MORE_PROCESSING_REQUIRED, indicated, rest
         self.on_readable()
         return answer
 
@@ -510,7 +517,7 @@ class ReceivingEndpoint(Endpoint):
         if self.rx and self.rx[-1]:
             self.rx.append(b"")  # the mark
         self.on_urgent()
-        return Status.SUCCESS
+        return SUCCESS
 
     def on_unwanted_data(self) -> tuple[Status, int, int]:
         """Data for a side that will not read it any more: the transport resets."""

@@ -25,7 +25,9 @@ from .. import errors
 from ..constants import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE, SOMAXCONN
 from ..tdi import (
     HANDLER_ORDER,
+    MORE_PROCESSING_REQUIRED,
     STATUS_TO_WSA,
+    SUCCESS,
     DisconnectFlags,
     EventKind,
     Status,
@@ -188,7 +190,7 @@ class StreamEndpoint(EndingEndpoint):
         """TDI_CONNECT ended."""
         if self.state != CONNECTING:
             return
-        if status == Status.SUCCESS:
+        if status is SUCCESS:
             self.step("connected")
             self.become_connected()
             if self.mask & FD_OOB:  # selected before there was anything to watch
@@ -265,7 +267,7 @@ class StreamEndpoint(EndingEndpoint):
         connection = self.pool.take() if self.pool is not None else None
         if connection is None:
             return Status.INSUFFICIENT_RESOURCES, None
-        return Status.MORE_PROCESSING_REQUIRED, connection
+        return MORE_PROCESSING_REQUIRED, connection
 
     def on_offer_behind(self) -> None:
         """A further client waits behind the one in hand: in event mode Windows records that."""
@@ -273,7 +275,7 @@ class StreamEndpoint(EndingEndpoint):
 
     def on_accepted(self, connection: ConnectionObject, status: Status) -> None:
         """TDI_ACCEPT ended: the connection waits for accept, or its place is free again."""
-        if status != Status.SUCCESS:
+        if status is not SUCCESS:
             self.pool.failed(connection)
             return
         self.pool.established(connection)

@@ -22,7 +22,7 @@ import socket as std
 from typing import Final
 
 from .. import _timers
-from ..tdi import Status, StatusError, addresses, status_from_errno
+from ..tdi import SUCCESS, Status, StatusError, addresses, status_from_errno
 from . import bindings
 from .bits import ERR, HUP, IN, OUT
 from .files import KernelFile, system_errors
@@ -105,7 +105,7 @@ class ConnectingFile(KernelFile):
             number = self.connect_ex(addresses.unpack(self.family, remote))
         if number == 0:
             self.register()
-            self.connection.complete_connect(Status.SUCCESS)
+            self.connection.complete_connect(SUCCESS)
         elif number == errno.EAGAIN and self.family == _AF_UNIX:
             # Not "in progress": nothing has begun, and nothing will tell.
             if current_reactor(self.provider.engine) is None:
@@ -137,7 +137,7 @@ class ConnectingFile(KernelFile):
                 self.connection.complete_connect(status_from_errno(number))
             else:
                 self.register()
-                self.connection.complete_connect(Status.SUCCESS)
+                self.connection.complete_connect(SUCCESS)
 
         _timers.call_later(seconds, again)
 
@@ -180,6 +180,6 @@ class ConnectingFile(KernelFile):
             self.connect_failed = True
             self.connection.complete_connect(status_from_errno(number))
             return
-        self.connection.complete_connect(Status.SUCCESS)
+        self.connection.complete_connect(SUCCESS)
         if self.connection is not None and events & ~OUT:
             self.ready(events & ~OUT)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import socket as std
 import struct
+from sys import byteorder
 from typing import TYPE_CHECKING, Any, Final
 
 from ..tdi import StatusError, UnsupportedRequests, addresses, status_from_errno
@@ -43,8 +44,6 @@ __all__ = ["NO_STREAM", "KernelFile", "ioctl", "system_errors"]
 #: The ``phase`` of files that are no streams: the reactor asks their ``ready`` always.
 NO_STREAM: Final = -1
 
-_ZERO: Final = b"\0\0\0\0"
-_INT: Final = struct.Struct("i")
 _ABORT: Final = struct.pack("ii", 1, 0)
 _BUFFER_SIZES: Final = (std.SO_RCVBUF, std.SO_SNDBUF)
 
@@ -177,8 +176,11 @@ class KernelFile(UnsupportedRequests, std.SocketType):
             return 0
         if ioctl is None:
             return self._peeked()
-        count: int = _INT.unpack(ioctl(number, _FIONREAD, _ZERO))[0]
-        return count
+        # A buffer of one's own: given bytes, ioctl first fails to take them for one, and words an
+        # error that nobody sees (2,500 of 5,400 instructions).
+        count = bytearray(4)
+        ioctl(number, _FIONREAD, count)
+        return int.from_bytes(count, byteorder)
 
     def _peeked(self) -> int:
         try:

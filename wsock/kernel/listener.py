@@ -24,7 +24,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .. import _timers
-from ..tdi import Status, StatusError, addresses, status_from_errno
+from ..tdi import SUCCESS, Status, StatusError, addresses, status_from_errno
 from .files import KernelFile, system_errors
 
 if TYPE_CHECKING:
@@ -192,10 +192,10 @@ class KernelListener(KernelFile):
                     continue
                 raise
             break
-        stream = self.provider.stream_type(
-            self.provider, self.family, self.type, self.proto, number
-        )
-        remote = addresses.pack(self.family, peer)
+        provider, family = self.provider, self.family
+        make = provider.stream_type
+        stream = make(provider, family, self.type, self.proto, number)
+        remote = addresses.pack(family, peer)
         address = self.address
         assert address is not None
         try:
@@ -209,7 +209,7 @@ class KernelListener(KernelFile):
             return
         self.holding = True
         connection.accept(remote, stream)
-        connection.complete_accept(Status.SUCCESS)
+        connection.complete_accept(SUCCESS)
 
     def give_away(self) -> int:
         """Unregister and return the descriptor, which goes on listening for somebody else."""

@@ -93,6 +93,8 @@ class Reactor(Protocol):
 class EpollReactor(trio.abc.Instrument):
     """One epoll for one Trio run."""
 
+    __slots__ = ("__weakref__", "_epoll", "_table", "dead", "thread", "token")
+
     def __init__(self) -> None:
         self._epoll = select.epoll()
         #: By descriptor, which systems give out from the lowest: 8 bytes for each file, a dict 80.

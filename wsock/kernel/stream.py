@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import _timers
-from ..tdi import NOSIGNAL, DisconnectFlags, Status, status_from_errno
+from ..tdi import NOSIGNAL, SUCCESS, DisconnectFlags, Status, status_from_errno
 from .bits import ERR, HUP, IN, OUT, PRI, RDHUP
 from .connecting import CONNECTING, MOVING, ConnectingFile
 from .files import KernelFile, ioctl, system_errors
@@ -328,7 +328,7 @@ class KernelStream(ConnectingFile):
         if connection is None:
             return
         for total in ended:
-            connection.complete_send(total, Status.SUCCESS)
+            connection.complete_send(total, SUCCESS)
         finished = self._rest is None
         if self.phase == ENDING:
             if moved and connection.client is not None:
@@ -358,7 +358,7 @@ class KernelStream(ConnectingFile):
         if flags & DisconnectFlags.ABORT:
             self._rest = None
             self.reset()
-            connection.complete_disconnect(Status.SUCCESS, flags)
+            connection.complete_disconnect(SUCCESS, flags)
         elif self._rest is not None:
             if final:
                 self._end_later(timeout)
@@ -366,12 +366,12 @@ class KernelStream(ConnectingFile):
                 self._rest.shut_pending = True
         elif final:
             self.abandon()
-            connection.complete_disconnect(Status.SUCCESS, flags)
+            connection.complete_disconnect(SUCCESS, flags)
         else:
             self._shutdown_sending()
 
     def _shutdown_sending(self) -> None:
-        status = Status.SUCCESS
+        status = SUCCESS
         try:
             self.shutdown(std.SHUT_WR)
         except OSError as error:
@@ -453,7 +453,7 @@ class KernelStream(ConnectingFile):
         with suppress(OSError):  # reset in this moment
             self.shutdown(std.SHUT_WR)
         self.abandon()
-        self._complete_release(Status.SUCCESS)
+        self._complete_release(SUCCESS)
 
     def _give_up(self, status: Status) -> None:
         self._last_words()

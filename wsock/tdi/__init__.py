@@ -19,7 +19,9 @@ from .device import Device
 from .provider import NOSIGNAL, BytesLike, Provider, TransportFile
 from .status import (
     HANDLER_ORDER,
+    MORE_PROCESSING_REQUIRED,
     STATUS_TO_WSA,
+    SUCCESS,
     DisconnectFlags,
     EventKind,
     ReceiveFlags,
@@ -42,8 +44,10 @@ from .unsupported import UnsupportedRequests
 
 __all__ = [
     "HANDLER_ORDER",
+    "MORE_PROCESSING_REQUIRED",
     "NOSIGNAL",
     "STATUS_TO_WSA",
+    "SUCCESS",
     "AddressObject",
     "BytesLike",
     "ConnectionClient",

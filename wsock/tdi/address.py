@@ -16,9 +16,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from .status import EventKind, Status, StatusError
+from .status import SUCCESS, EventKind, Status, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from .provider import BytesLike, TransportFile
 
 __all__ = ["AddressObject"]
+
+# As plain ints: an enum's members are slow to look up, and slow to index with.
+_CONNECT: Final = int(EventKind.CONNECT)
+_DISCONNECT: Final = int(EventKind.DISCONNECT)
+_ERROR: Final = int(EventKind.ERROR)
+_RECEIVE_DATAGRAM: Final = int(EventKind.RECEIVE_DATAGRAM)
+_SEND_POSSIBLE: Final = int(EventKind.SEND_POSSIBLE)
 
 
 class AddressObject:
@@ -120,7 +127,7 @@ class AddressObject:
           MORE_PROCESSING_REQUIRED and the connection object that takes the offer (the transport
           then calls its ``accept``), or a refusal and ``None``.
         """
-        handler = self.handlers[EventKind.CONNECT]
+        handler = self.handlers[_CONNECT]
         if handler is None:
             return Status.CONNECTION_REFUSED, None
         answer: tuple[Status, ConnectionObject | None] = handler(self, remote)
@@ -128,17 +135,17 @@ class AddressObject:
 
     def event_disconnect(self, connection: ConnectionObject, flags: int, reason: Status) -> Status:
         """TDI_EVENT_DISCONNECT: the peer of ``connection`` released or aborted it, and why."""
-        handler = self.handlers[EventKind.DISCONNECT]
+        handler = self.handlers[_DISCONNECT]
         if handler is not None and connection.client is not None:
             handler(connection.client, flags, reason)
-        return Status.SUCCESS
+        return SUCCESS
 
     def event_error(self, status: Status) -> Status:
         """TDI_EVENT_ERROR: the transport met an error that concerns this address."""
-        handler = self.handlers[EventKind.ERROR]
+        handler = self.handlers[_ERROR]
         if handler is not None:
             handler(self, status)
-        return Status.SUCCESS
+        return SUCCESS
 
     def event_receive_datagram(
         self, remote: bytes, available: int, data: BytesLike | None
@@ -148,7 +155,7 @@ class AddressObject:
         ``data`` holds it where the provider is eager; a kernel socket passes ``None`` and keeps
         it until it is fetched.
         """
-        handler = self.handlers[EventKind.RECEIVE_DATAGRAM]
+        handler = self.handlers[_RECEIVE_DATAGRAM]
         if handler is None:
             return Status.DATA_NOT_ACCEPTED
         status: Status = handler(self, remote, available, data)
@@ -156,6 +163,6 @@ class AddressObject:
 
     def event_send_possible(self) -> None:
         """There is room for datagrams again after one was refused."""
-        handler = self.handlers[EventKind.SEND_POSSIBLE]
+        handler = self.handlers[_SEND_POSSIBLE]
         if handler is not None:
             handler(self)

@@ -34,6 +34,9 @@ PROTOCOL_NAMES: Final[dict[int, str]] = {
     socket.SOCK_RAW: "RAW",
 }
 
+# As plain ints: comparing with an enum's member is slow.
+_AF_INET: Final = int(socket.AF_INET)
+_AF_INET6: Final = int(socket.AF_INET6)
 _AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", -1)
 
 
@@ -43,10 +46,10 @@ def pack(family: int, address: SocketAddress) -> bytes:
     Raises:
       OSError, ValueError, TypeError: it is no numeric address of that family.
     """
-    if family == socket.AF_INET:
+    if family == _AF_INET:
         host, port = address
         return socket.inet_aton(host) + index(port).to_bytes(2, "big")
-    if family == socket.AF_INET6:
+    if family == _AF_INET6:
         host, port, *rest = address
         flow, scope = (*rest, 0, 0)[:2]
         if "%" in host:
@@ -75,9 +78,9 @@ def why_bad(address: SocketAddress, problem: Exception) -> str:
 
 def unpack(family: int, packed: bytes) -> SocketAddress:
     """Return the standard library's form of a packed address."""
-    if family == socket.AF_INET:
+    if family == _AF_INET:
         return (socket.inet_ntoa(packed[:4]), int.from_bytes(packed[4:6], "big"))
-    if family == socket.AF_INET6:
+    if family == _AF_INET6:
         flow, scope = packed[18:22], packed[22:26]
         return (
             socket.inet_ntop(socket.AF_INET6, packed[:16]),
@@ -92,18 +95,18 @@ def unpack(family: int, packed: bytes) -> SocketAddress:
 
 def wildcard(family: int) -> bytes:
     """Return the packed address that leaves host and port to the system (IP 0, port 0)."""
-    if family == socket.AF_INET:
+    if family == _AF_INET:
         return bytes(6)
-    if family == socket.AF_INET6:
+    if family == _AF_INET6:
         return bytes(18)
     return b""
 
 
 def port_of(family: int, packed: bytes) -> int:
     """Return the port of a packed internet address, 0 for other families."""
-    if family == socket.AF_INET:
+    if family == _AF_INET:
         return packed[4] << 8 | packed[5]
-    if family == socket.AF_INET6:
+    if family == _AF_INET6:
         return packed[16] << 8 | packed[17]
     return 0
 
@@ -112,8 +115,8 @@ def show(family: int, packed: bytes) -> str:
     """Return ``ip:port`` (IPv6 in brackets) as a monitor prints it, ``""`` for no address."""
     if not packed:
         return ""
-    if family == socket.AF_INET:
+    if family == _AF_INET:
         return f"{socket.inet_ntoa(packed[:4])}:{int.from_bytes(packed[4:6], 'big')}"
-    if family == socket.AF_INET6:
+    if family == _AF_INET6:
         return f"[{ipaddress.IPv6Address(packed[:16])}]:{int.from_bytes(packed[16:18], 'big')}"
     return str(unpack(family, packed))

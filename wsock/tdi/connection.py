@@ -22,7 +22,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .status import EventKind, Status, StatusError
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from .provider import BytesLike, TransportFile
 
 __all__ = ["ConnectionClient", "ConnectionObject"]
+
+# As plain ints: an enum's members are slow to look up, and slow to index with.
+_RECEIVE: Final = int(EventKind.RECEIVE)
+_RECEIVE_EXPEDITED: Final = int(EventKind.RECEIVE_EXPEDITED)
 
 
 class ConnectionClient(Protocol):
@@ -264,7 +268,7 @@ class ConnectionObject:
           The handler's status, the bytes it took, and with MORE_PROCESSING_REQUIRED the capacity
           of the TDI_RECEIVE that it handed down for the rest.
         """
-        handler = self.address.handlers[EventKind.RECEIVE] if self.address else None
+        handler = self.address.handlers[_RECEIVE] if self.address else None
         if handler is None or self.client is None:
             return Status.DATA_NOT_ACCEPTED, 0, 0
         answer: tuple[Status, int, int] = handler(self.client, flags, indicated, available, data)
@@ -272,7 +276,7 @@ class ConnectionObject:
 
     def event_receive_expedited(self, flags: int, data: BytesLike) -> Status:
         """TDI_EVENT_RECEIVE_EXPEDITED (eager providers): urgent bytes."""
-        handler = self.address.handlers[EventKind.RECEIVE_EXPEDITED] if self.address else None
+        handler = self.address.handlers[_RECEIVE_EXPEDITED] if self.address else None
         if handler is None or self.client is None:
             return Status.DATA_NOT_ACCEPTED
         answer: Status = handler(self.client, flags, data)

@@ -74,4 +74,5 @@ class Device:
         self.connections_opened += 1
         self.live_connections += 1
         self._next_context = _POOL | (self._next_context + _CONTEXT_STEP) & 0x7FFF_FFFF
-        return self.connection_class(self, self._next_context, number, active)
+        make = self.connection_class
+        return make(self, self._next_context, number, active)
