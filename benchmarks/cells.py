@@ -88,9 +88,9 @@ QUICK: Final = (
     echo_cell(5000, 64, 1, ("message", "async_socket")),
     echo_cell(50, 16384, 1, ("message", "uvloop_protocol")),
     echo_cell(1, 64, 1, ("message", "blocking", "uvloop_protocol", "trio_stream")),
-    Cell("churn", "churn", servers=("message", "uvloop_protocol", "trio_socket", "trio_stream")),
-    Cell("source 4x1M", "source", 4, 1 << 20, servers=("message", "uvloop_protocol")),
-    Cell("sink 4x1M", "sink", 4, 1 << 20, servers=("message", "uvloop_protocol")),
+    Cell("churn", "churn", servers=("message", "raw_epoll", *MAIN_PEERS)),
+    Cell("source 4x1M", "source", 4, 1 << 20, servers=("message", "raw_epoll", "uvloop_protocol")),
+    Cell("sink 4x1M", "sink", 4, 1 << 20, servers=("message", "raw_epoll", "uvloop_protocol")),
     Cell("idle 9000", "idle", 9000, servers=("message", "blocking", "uvloop_protocol")),
 )
 
