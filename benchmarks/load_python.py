@@ -1,12 +1,14 @@
 # The load generator for machines without a C compiler: same options, same JSON, fewer modes.
 #
-# Echo (closed loop), churn, sink, source, idle, and the checks, in as many processes as fit; each
-# has an epoll of its own and a share of the connections. A Python generator is often busier than
-# the server it loads, which the report says: CPU for a message stays right, throughput does not.
+# Echo (closed loop), churn, sink, source, idle, and the checks, in as many processes as it has
+# CPUs, two at least; each has an epoll of its own and a share of the connections (in churn one
+# client at a time). A Python generator is often busier than the server it loads, which the report
+# says: CPU for a message stays right, throughput does not.
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -34,12 +36,18 @@ class Tally:
 
     messages: int = 0
     received: int = 0
+    cpu_s: float = 0.0
     latencies_ns: list[int] = field(default_factory=list)
 
-    def clear(self) -> None:
-        """Forget the warm-up."""
+    def begin(self) -> None:
+        """Forget the warm-up; from now on it counts."""
         self.messages = self.received = 0
         self.latencies_ns.clear()
+        self.cpu_s = -time.process_time()
+
+    def end(self) -> None:
+        """The window is over: cpu_s is what this process used in it."""
+        self.cpu_s += time.process_time()
 
 
 Results: TypeAlias = "multiprocessing.Queue[tuple[Tally, str]]"
@@ -49,6 +57,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     """The options of the generator in C, those that exist here."""
     parser = argparse.ArgumentParser(prog="load_python")
     modes = ["echo", "churn", "sink", "source", "idle", "check", "check-sink", "check-source"]
+    modes += ["check-pressure"]
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--mode", choices=modes, default="echo")
@@ -57,6 +66,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--duration", type=float, default=2.0)
     parser.add_argument("--server-pid", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=10.0)
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--slow", type=int, default=0)
     options = parser.parse_args(words)
@@ -75,8 +85,14 @@ def connect(options: argparse.Namespace, index: int) -> socket.socket:
     return sock
 
 
+def cpu_ns(pid: int) -> int:
+    """CPU time of a process, all threads, to the nanosecond; 0 for pid 0."""
+    # glibc's clock_getcpuclockid, which Python has for threads only.
+    return time.clock_gettime_ns((~pid << 3) | 2) if pid else 0
+
+
 def cpu_seconds(pid: int) -> tuple[float, float]:
-    """User and system seconds of a process; zeros for pid 0."""
+    """User and system seconds of a process, to 10 ms; zeros for pid 0."""
     if pid == 0:
         return 0.0, 0.0
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -143,7 +159,7 @@ def traffic(options: argparse.Namespace, share: range, tally: Tally, edges: list
     measuring = False
     while (now := time.monotonic()) < end:
         if not measuring and now >= start:
-            tally.clear()
+            tally.begin()
             measuring = True
         ready = poller.poll(SILENCE_S)
         if not ready:
@@ -165,30 +181,35 @@ def churn(options: argparse.Namespace, share: range, tally: Tally, edges: list[f
     message = bytes(options.size)
     start, end = edges
     index = share.start
+    measuring = False
     while time.monotonic() < end:
+        if not measuring and time.monotonic() >= start:
+            tally.begin()
+            measuring = True
         began = time.monotonic_ns()
         with connect(options, index) as sock:
             exchange(sock, message)
         index += 1
-        if time.monotonic() >= start:
-            tally.messages += 1
-            tally.received += len(message)
-            tally.latencies_ns.append(time.monotonic_ns() - began)
+        tally.messages += 1
+        tally.received += len(message)
+        tally.latencies_ns.append(time.monotonic_ns() - began)
 
 
-def exchange(sock: socket.socket, message: bytes, pause_s: float = 0.0) -> None:
+def exchange(
+    sock: socket.socket, message: bytes, pause_s: float = 0.0, patience_s: float = 10.0
+) -> None:
     """Send all, end this side, read all back and the end.
 
     Raises:
       LoadError: bytes differ, or the end comes early, or not.
     """
-    sock.settimeout(10.0)
     seen = bytearray()
     sent = 0
     deaf_until = time.monotonic() + pause_s
     sock.setblocking(False)
-    limit = time.monotonic() + 10.0 + pause_s
-    while time.monotonic() < limit:
+    limit = time.monotonic() + patience_s + pause_s
+    ended = False
+    while not ended and time.monotonic() < limit:
         deaf = time.monotonic() < deaf_until
         writers = [sock] if sent < len(message) else []
         readable, writable, _ = select.select([] if deaf else [sock], writers, [], 0.02)
@@ -199,32 +220,94 @@ def exchange(sock: socket.socket, message: bytes, pause_s: float = 0.0) -> None:
         if readable:
             data = sock.recv(CHUNK)
             seen += data
-            if not data:
-                break
+            ended = not data
     if seen != message:
         raise LoadError(f"{len(seen)} bytes came back, not the {len(message)} sent")
+    if not ended:
+        raise LoadError("no end of file in time after ours")
+
+
+def most_under_way() -> int:
+    """The most that the system and a server's own buffers may hold while nobody reads."""
+    total = 16 << 20
+    for name in ("tcp_rmem", "tcp_wmem"):
+        total += int(Path(f"/proc/sys/net/ipv4/{name}").read_text(encoding="utf-8").split()[2])
+    return total
+
+
+def send_without_reading(sock: socket.socket, limit: int) -> int:
+    """Send until nothing was taken for half a second, or `limit`; returns how much was."""
+    sock.setblocking(False)
+    sent = 0
+    while sent < limit and select.select([], [sock], [], 0.5)[1]:
+        sent += sock.send(PATTERN)
+    return sent
+
+
+def check_pressure(sock: socket.socket) -> None:
+    """Who sends for ever and reads nothing is stopped.
+
+    Raises:
+      LoadError: the server took more than the system can hold.
+    """
+    limit = most_under_way()
+    sent = send_without_reading(sock, limit)
+    if sent >= limit:
+        raise LoadError(f"it took {sent} bytes of a peer that reads nothing")
+
+
+def check_sink(sock: socket.socket) -> None:
+    """8 MiB in, nothing back, the end after our end.
+
+    Raises:
+      LoadError: it does not read, or sends, or does not end.
+    """
+    try:
+        sock.sendall(PATTERN)
+    except TimeoutError:
+        raise LoadError("it does not read on") from None
+    sock.shutdown(socket.SHUT_WR)
+    try:
+        if sock.recv(1):
+            raise LoadError("a sink sent something")
+    except TimeoutError:
+        raise LoadError("no end of file in time after ours") from None
+
+
+def check_source(sock: socket.socket) -> None:
+    """4 MiB come.
+
+    Raises:
+      LoadError: they do not.
+    """
+    left = 4 << 20
+    with contextlib.suppress(TimeoutError):
+        while left > 0 and (got := len(sock.recv(CHUNK))):
+            left -= got
+    if left > 0:
+        raise LoadError(f"the source stopped {left} bytes early")
 
 
 def check(options: argparse.Namespace) -> None:
-    """The same three checks as the generator in C, on fewer sizes."""
-    if options.mode == "check-source":
+    """The same checks as the generator in C, on fewer sizes."""
+    single = {
+        "check-sink": check_sink,
+        "check-source": check_source,
+        "check-pressure": check_pressure,
+    }.get(options.mode)
+    if single is not None:
         with connect(options, 0) as sock:
-            left = 4 << 20
-            while left > 0 and (got := len(sock.recv(CHUNK))):
-                left -= got
-        if left > 0:
-            raise LoadError(f"the source stopped {left} bytes early")
-        return
-    if options.mode == "check-sink":
-        with connect(options, 0) as sock:
-            sock.sendall(PATTERN[: 1 << 20])
-            sock.shutdown(socket.SHUT_WR)
-            if sock.recv(1):
-                raise LoadError("a sink sent something")
+            sock.settimeout(options.patience)
+            single(sock)
         return
     for size, pause_s in ((1, 0.0), (65537, 0.3), (1 << 20, 0.3), (8 << 20, 0.3)):
         with connect(options, size) as sock:
-            exchange(sock, PATTERN[:size], pause_s)
+            exchange(sock, PATTERN[:size], pause_s, options.patience)
+    with connect(options, 0) as sock:
+        send_without_reading(sock, most_under_way())
+    for pause_s in (0.1, 0.0):  # the last one was reset: others are served as before
+        with connect(options, 0) as sock:
+            exchange(sock, PATTERN[:64], pause_s, options.patience)
 
 
 def stand_idle(options: argparse.Namespace) -> None:
@@ -243,6 +326,7 @@ def work(options: argparse.Namespace, share: range, edges: list[float], results:
     tally = Tally()
     try:
         (churn if options.mode == "churn" else traffic)(options, share, tally, edges)
+        tally.end()
         results.put((tally, ""))
     except (LoadError, OSError) as error:
         results.put((tally, str(error) or type(error).__name__))
@@ -250,34 +334,38 @@ def work(options: argparse.Namespace, share: range, edges: list[float], results:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run all processes; returns the result as the generator in C prints it."""
-    count = min(2, options.connections)
+    cpus = len(os.sched_getaffinity(0))
+    count = min(max(2, cpus), options.connections)
     share = -(-options.connections // count)
     connecting_s = 0.2 + options.connections * 0.0005
     start = time.monotonic() + connecting_s + options.warmup
     edges = [start, start + options.duration]
     results: Results = multiprocessing.Queue()
     workers = []
-    for number in range(count):
-        part = range(number * share, min((number + 1) * share, options.connections))
+    for first in range(0, options.connections, share):
+        part = range(first, min(first + share, options.connections))
         workers.append(multiprocessing.Process(target=work, args=(options, part, edges, results)))
         workers[-1].start()
     time.sleep(max(0.0, start - time.monotonic()))
-    before = cpu_seconds(options.server_pid)
+    before, before_ns = cpu_seconds(options.server_pid), cpu_ns(options.server_pid)
     time.sleep(options.duration)
-    after = cpu_seconds(options.server_pid)
-    user, system = after[0] - before[0], after[1] - before[1]
+    after, after_ns = cpu_seconds(options.server_pid), cpu_ns(options.server_pid)
     tallies = [results.get(timeout=30) for _worker in workers]
     for worker in workers:
         worker.join()
     if reason := next((reason for _tally, reason in tallies if reason), ""):
         raise LoadError(reason)
-    return summed([tally for tally, _reason in tallies], options, user, system)
+    used_s = sum(tally.cpu_s for tally, _reason in tallies)
+    return summed([tally for tally, _reason in tallies], options) | {
+        "server_cpu_ns": after_ns - before_ns,
+        "server_user_s": after[0] - before[0],
+        "server_system_s": after[1] - before[1],
+        "generator_busy": round(used_s / options.duration / min(len(workers), cpus), 3),
+    }
 
 
-def summed(
-    tallies: list[Tally], options: argparse.Namespace, user: float, system: float
-) -> dict[str, Any]:
-    """All processes together."""
+def summed(tallies: list[Tally], options: argparse.Namespace) -> dict[str, Any]:
+    """What all processes have counted together."""
     latencies = sorted(ns for tally in tallies for ns in tally.latencies_ns)
     result = {name: getattr(options, name) for name in ("mode", "connections", "size", "depth")}
     result |= {
@@ -286,10 +374,6 @@ def summed(
         "seconds": options.duration,
         "messages": sum(tally.messages for tally in tallies),
         "bytes": sum(tally.received for tally in tallies),
-        "server_cpu_ns": int((user + system) * 1e9),
-        "server_user_s": user,
-        "server_system_s": system,
-        "generator_busy": 1.0,
     }
     if latencies:
         result["p50_us"] = latencies[len(latencies) // 2] / 1e3

@@ -3,7 +3,10 @@
  *   sizes       1 byte to 8 MiB come back equal, in order
  *   pause       1 MiB and 8 MiB against a reader that stops for 300 ms and has a small window
  *   half close  all bytes, then the end of file, after this side has ended
- *   sink        (mode check-sink) 1 MiB in, nothing back, the end after our end
+ *   reset       a peer that sent, never read and resets harms nobody else
+ *   pressure    (mode check-pressure) who sends for ever and reads nothing is stopped: the server does
+ *               not read on into a buffer of its own that has no end
+ *   sink        (mode check-sink) 8 MiB in, nothing back, the end after our end
  *   source      (mode check-source) 4 MiB of it come
  *
  * Plain poll on one descriptor; time is of no interest here, bar a limit for a server that hangs. */
@@ -18,9 +21,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { LIMIT_MS = 10000, SMALL_WINDOW = 16384 };
+enum { STALL_MS = 500, SMALL_WINDOW = 16384, SINK_BYTES = 8 << 20 };
 
 static const struct options *options;
+static int limit_ms;
 
 /* Bytes that repeat only after 251, a prime: a lost or doubled block never looks right. */
 static char expected(size_t position) { return (char)(position % 251 + position / 65536); }
@@ -72,10 +76,10 @@ static void exchange(int fd, size_t total, int pause_ms, bool half_close)
         bool deaf = now_ns() < deaf_until;
         struct pollfd poller = {.fd = fd};
         poller.events = (short)((sent < total ? POLLOUT : 0) | (deaf ? 0 : POLLIN));
-        int ready = poll(&poller, 1, deaf ? 20 : LIMIT_MS);
+        int ready = poll(&poller, 1, deaf ? 20 : limit_ms);
         errno = 0;
         if (ready == 0 && !deaf)
-            fail("nothing for ten seconds: sent %zu, came back %zu of %zu", sent, seen, total);
+            fail("nothing came in time: sent %zu, came back %zu of %zu", sent, seen, total);
         if (sent < total && poller.revents & POLLOUT) {
             sent += send_some(fd, out, sent, total);
             if (sent == total && half_close)
@@ -92,11 +96,56 @@ static void expect_end(int fd)
     char byte;
     struct pollfd poller = {.fd = fd, .events = POLLIN};
     errno = 0;
-    if (poll(&poller, 1, LIMIT_MS) != 1)
-        fail("no end of file within ten seconds of ours");
+    if (poll(&poller, 1, limit_ms) != 1)
+        fail("no end of file in time after ours");
     if (recv(fd, &byte, 1, 0) != 0)
         fail("bytes after the last one, or a reset, in place of the end of file");
     close(fd);
+}
+
+/* The most that the system may hold between this side and a server that has stopped reading, with
+ * 16 MiB for the server's own buffers. */
+static size_t most_under_way(void)
+{
+    static const char *const files[] = {"/proc/sys/net/ipv4/tcp_rmem",
+                                        "/proc/sys/net/ipv4/tcp_wmem"};
+    size_t total = 16 << 20;
+    for (int index = 0; index < 2; index++) {
+        unsigned long least, usual, most = 32 << 20;
+        FILE *file = fopen(files[index], "r");
+        if (file != NULL && fscanf(file, "%lu %lu %lu", &least, &usual, &most) != 3)
+            most = 32 << 20;
+        if (file != NULL)
+            fclose(file);
+        total += most;
+    }
+    return total;
+}
+
+/* Sends and never reads, until nothing was taken for STALL_MS or `limit` is reached; resets. Returns
+ * what was taken. */
+static size_t send_without_reading(int fd, size_t limit)
+{
+    size_t sent = 0;
+    char *out = calloc(1, 1 << 20);
+    struct pollfd poller = {.fd = fd, .events = POLLOUT};
+    while (sent < limit && poll(&poller, 1, STALL_MS) == 1) {
+        ssize_t count = send(fd, out, 1 << 20, MSG_NOSIGNAL);
+        if (count < 0 && errno != EAGAIN)
+            fail("send to a server that should hold back, after %zu bytes", sent);
+        sent += count < 0 ? 0 : (size_t)count;
+    }
+    free(out);
+    close(fd);
+    return sent;
+}
+
+static void check_pressure(void)
+{
+    size_t limit = most_under_way(), sent = send_without_reading(open_checked(0), limit);
+    errno = 0;
+    if (sent >= limit)
+        fail("it took %zu bytes of a peer that reads nothing", sent);
 }
 
 static void check_echo(void)
@@ -111,14 +160,24 @@ static void check_echo(void)
     fd = open_checked(1);
     exchange(fd, 1 << 16, 300, true);
     expect_end(fd);
+    send_without_reading(open_checked(2), most_under_way());
+    fd = open_checked(3);
+    exchange(fd, 64, 100, false); /* meanwhile the server learns of the reset */
+    exchange(fd, 64, 0, true);
+    expect_end(fd);
 }
 
 static void check_sink(void)
 {
-    int fd = connect_from(options, 0, true);
-    char *block = calloc(1, 1 << 20);
-    for (size_t sent = 0; sent < 1 << 20;)
-        sent += send_some(fd, block, sent, 1 << 20);
+    int fd = open_checked(0);
+    char *block = calloc(1, SINK_BYTES);
+    for (size_t sent = 0; sent < SINK_BYTES;) {
+        struct pollfd poller = {.fd = fd, .events = POLLOUT};
+        errno = 0;
+        if (poll(&poller, 1, limit_ms) != 1)
+            fail("it does not read on: %zu of %d bytes went", sent, SINK_BYTES);
+        sent += send_some(fd, block, sent, SINK_BYTES);
+    }
     shutdown(fd, SHUT_WR);
     expect_end(fd);
     free(block);
@@ -131,7 +190,7 @@ static void check_source(void)
     for (size_t seen = 0; seen < 4 << 20;) {
         struct pollfd poller = {.fd = fd, .events = POLLIN};
         errno = 0;
-        ssize_t count = poll(&poller, 1, LIMIT_MS) == 1 ? recv(fd, block, sizeof block, 0) : 0;
+        ssize_t count = poll(&poller, 1, limit_ms) == 1 ? recv(fd, block, sizeof block, 0) : 0;
         if (count <= 0)
             fail("the source stopped after %zu bytes", seen);
         seen += (size_t)count;
@@ -142,7 +201,9 @@ static void check_source(void)
 void run_check(const struct options *given)
 {
     options = given;
-    void (*const checks[])(void) = {check_echo, check_sink, check_source};
+    limit_ms = (int)(given->patience_s * 1000);
+    void (*const checks[])(void) = {check_echo, check_sink, check_source,
+                                     check_pressure};
     checks[options->mode - CHECK]();
     printf("{\"check\": \"passed\"}\n");
 }

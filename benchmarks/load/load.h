@@ -18,7 +18,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum mode { ECHO, CHURN, SINK, SOURCE, SLOW, IDLE, CHECK, CHECK_SINK, CHECK_SOURCE };
+enum mode { ECHO, CHURN, SINK, SOURCE, SLOW, IDLE, CHECK, CHECK_SINK, CHECK_SOURCE,
+            CHECK_PRESSURE };
 
 struct options {
     const char *host;
@@ -33,6 +34,7 @@ struct options {
     double rate; /* messages a second on all connections together; 0: closed loop */
     int sources; /* so many loopback addresses to connect from, 127.0.0.2 upwards */
     int slow;    /* mode slow: so many of the connections read 4 KiB every 100 ms */
+    double patience_s; /* the checks: so long a server may do nothing that it should do */
     pid_t server;
 };
 
@@ -48,6 +50,7 @@ struct histogram {
 
 struct result {
     uint64_t messages, bytes;
+    uint64_t unanswered; /* at a rate: due, and not answered a second after the window */
     double seconds;
     struct cpu server;
     double busy; /* share of its CPU that the load generator itself used; ~1 when it spins */

@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 
 static const char *const MODES[] = {"echo", "churn", "sink", "source", "slow", "idle",
-                                    "check", "check-sink", "check-source"};
+                                    "check", "check-sink", "check-source", "check-pressure"};
 
 void fail(const char *format, ...)
 {
@@ -28,9 +28,11 @@ void fail(const char *format, ...)
 static void usage(void)
 {
     fputs("load --port PORT [--host ADDRESS] \n"
-          "     [--mode echo|churn|sink|source|slow|idle|check|check-sink|check-source]\n"
+          "     [--mode echo|churn|sink|source|slow|idle|\n"
+          "             check|check-sink|check-source|check-pressure]\n"
           "     [--connections N] [--size BYTES] [--depth MESSAGES] [--warmup S] [--duration S]\n"
-          "     [--rate MESSAGES_A_SECOND] [--sources ADDRESSES] [--slow N] [--server-pid PID]\n",
+          "     [--rate MESSAGES_A_SECOND] [--sources ADDRESSES] [--slow N] [--server-pid PID]\n"
+          "     [--patience S]\n",
           stderr);
     exit(2);
 }
@@ -60,6 +62,7 @@ static void set_option(struct options *options, int option, const char *value)
     case 'r': options->rate = atof(value); break;
     case 'a': options->sources = atoi(value); break;
     case 'l': options->slow = atoi(value); break;
+    case 'e': options->patience_s = atof(value); break;
     case 'i': options->server = (pid_t)atoi(value); break;
     default: usage();
     }
@@ -71,12 +74,16 @@ static void parse(struct options *options, int count, char **words)
         {"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {"mode", 1, 0, 'm'},
         {"connections", 1, 0, 'c'}, {"size", 1, 0, 's'}, {"depth", 1, 0, 'd'},
         {"warmup", 1, 0, 'w'}, {"duration", 1, 0, 't'}, {"rate", 1, 0, 'r'},
-        {"sources", 1, 0, 'a'}, {"slow", 1, 0, 'l'}, {"server-pid", 1, 0, 'i'}, {0, 0, 0, 0}};
+        {"sources", 1, 0, 'a'}, {"slow", 1, 0, 'l'}, {"server-pid", 1, 0, 'i'},
+        {"patience", 1, 0, 'e'}, {0, 0, 0, 0}};
     for (int option; (option = getopt_long(count, words, "", names, NULL)) != -1;)
         set_option(options, option, optarg);
     if (options->port <= 0 || options->connections <= 0 || options->size == 0
         || options->depth <= 0 || options->sources <= 0 || options->duration_s <= 0)
         usage();
+    errno = 0;
+    if (options->rate > 0 && options->mode != ECHO) /* the loop would be closed all the same */
+        fail("a rate is for mode echo, not for %s", options->mode_name);
 }
 
 /* As many descriptors as connections, and a few: the soft limit is raised as far as it goes. */
@@ -95,11 +102,13 @@ static void raise_descriptor_limit(const struct options *options)
 
 /* In a closed loop a slow server is asked less often just when it is slow (coordinated omission),
  * so above the median its percentiles flatter it and are not told. */
-static void print_latency(const struct options *options, const struct histogram *latency)
+static void print_latency(const struct options *options, const struct result *result)
 {
+    const struct histogram *latency = &result->latency;
     printf(", \"p50_us\": %.2f", (double)histogram_at(latency, 0.5) / 1e3);
     if (options->rate <= 0)
         return;
+    printf(", \"unanswered\": %lu", (unsigned long)result->unanswered);
     printf(", \"p90_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f",
            (double)histogram_at(latency, 0.9) / 1e3, (double)histogram_at(latency, 0.99) / 1e3,
            (double)histogram_at(latency, 0.999) / 1e3);
@@ -125,7 +134,7 @@ static void print_result(const struct options *options, const struct result *res
            (unsigned long)result->server.total_ns, result->server.user_s, result->server.system_s,
            result->busy);
     if (result->latency.count)
-        print_latency(options, &result->latency);
+        print_latency(options, result);
     printf("}\n");
 }
 
@@ -133,7 +142,7 @@ int main(int count, char **words)
 {
     static struct options options = {.host = "127.0.0.1", .mode = ECHO, .mode_name = "echo",
         .connections = 50, .size = 64, .depth = 1, .warmup_s = 0.5, .duration_s = 2.0,
-        .sources = 16};
+        .sources = 16, .patience_s = 10.0};
     static struct result result;
     parse(&options, count, words);
     signal(SIGPIPE, SIG_IGN);

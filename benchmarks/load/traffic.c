@@ -2,7 +2,8 @@
  *
  * Closed loop: each connection has `depth` messages under way; an answer is followed at once by
  * the next message. At a rate: message i is due at i / rate on connection i mod N, whatever the
- * server does, and its latency counts from that moment, so a pause is seen by all that waited. */
+ * server does, and its latency counts from that moment, so a pause is seen by all that waited. What
+ * is not answered when the window ends is waited for, or a pause there would be seen by none. */
 #include "load.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 enum { RATE_RING = 256, CHUNK = 1 << 20, SLOW_BYTES = 4096 };
-static const uint64_t SLOW_EVERY_NS = 100000000u, SILENCE_MS = 5000;
+static const uint64_t SLOW_EVERY_NS = 100000000u, SILENCE_MS = 5000, GRACE_NS = 1000000000u;
 
 struct connection {
     int fd;
@@ -31,6 +32,7 @@ static struct result *result;
 static struct connection *connections;
 static int poller;
 static unsigned ring;
+static uint64_t next_due; /* the number of the next message at a rate */
 static char *payload, *inbox;
 static size_t payload_length; /* whole messages, so any position in the stream can be sent from */
 
@@ -139,14 +141,19 @@ static void read_slowly(uint64_t now)
             fail("the server closed a slow reader");
 }
 
-/* Queues what is due. A full ring holds up the messages behind it, but each keeps its moment. */
-static void send_due(uint64_t began_ns, uint64_t now)
+static uint64_t moment_due(uint64_t began_ns, uint64_t number)
 {
-    static uint64_t next;
-    for (;; next++) {
-        uint64_t due_ns = began_ns + (uint64_t)((double)next * 1e9 / options->rate);
-        struct connection *connection = &connections[next % (uint64_t)options->connections];
-        if (due_ns > now || connection->waiting == ring)
+    return began_ns + (uint64_t)((double)number * 1e9 / options->rate);
+}
+
+/* Queues what is due by `until`. A full ring holds up the messages behind it, but each keeps its
+ * moment. */
+static void send_due(uint64_t began_ns, uint64_t until)
+{
+    for (;; next_due++) {
+        uint64_t due_ns = moment_due(began_ns, next_due);
+        struct connection *connection = &connections[next_due % (uint64_t)options->connections];
+        if (due_ns > until || connection->waiting == ring)
             return;
         queue_message(connection, due_ns);
         send_owed(connection);
@@ -204,7 +211,8 @@ static void stand_idle(void)
     }
 }
 
-static void turn(uint64_t began_ns)
+/* Serves what is ready once; at a rate, sends what is due by `until`. */
+static void turn(uint64_t began_ns, uint64_t until)
 {
     struct epoll_event events[512];
     int patience = options->rate > 0 ? 0 : options->slow ? 20 : (int)SILENCE_MS;
@@ -218,7 +226,35 @@ static void turn(uint64_t began_ns)
     if (options->mode == SLOW)
         read_slowly(now_ns());
     if (options->rate > 0)
-        send_due(began_ns, now_ns());
+        send_due(began_ns, until);
+}
+
+static bool anything_under_way(uint64_t began_ns, uint64_t end_ns)
+{
+    for (int index = 0; index < options->connections; index++)
+        if (connections[index].waiting > 0)
+            return true;
+    return moment_due(began_ns, next_due) <= end_ns;
+}
+
+/* At a rate: the latencies of all that was due by the end of the window and is not answered yet.
+ * What GRACE_NS does not bring counts with the age that it has reached. The window's counts of
+ * messages and bytes stay. */
+static void wait_for_the_rest(uint64_t began_ns, uint64_t end_ns)
+{
+    uint64_t messages = result->messages, bytes = result->bytes, now;
+    while ((now = now_ns()) < end_ns + GRACE_NS && anything_under_way(began_ns, end_ns))
+        turn(began_ns, end_ns);
+    result->messages = messages;
+    result->bytes = bytes;
+    for (int index = 0; index < options->connections; index++) {
+        const struct connection *connection = &connections[index];
+        for (unsigned place = 0; place < connection->waiting; place++, result->unanswered++)
+            histogram_add(&result->latency,
+                          now - connection->due[(connection->first + place) % ring]);
+    }
+    for (; moment_due(began_ns, next_due) <= end_ns; next_due++, result->unanswered++)
+        histogram_add(&result->latency, now - moment_due(began_ns, next_due));
 }
 
 void run_traffic(const struct options *given, struct result *given_result)
@@ -235,10 +271,13 @@ void run_traffic(const struct options *given, struct result *given_result)
         start(&connections[index]);
     uint64_t start_ns = began_ns + (uint64_t)(options->warmup_s * 1e9);
     uint64_t end_ns = start_ns + (uint64_t)(options->duration_s * 1e9);
-    while (now_ns() < start_ns)
-        turn(began_ns);
+    uint64_t now;
+    while ((now = now_ns()) < start_ns)
+        turn(began_ns, now);
     window_begin(result, options);
-    while (now_ns() < end_ns)
-        turn(began_ns);
+    while ((now = now_ns()) < end_ns)
+        turn(began_ns, now);
     window_end(result, options);
+    if (options->rate > 0)
+        wait_for_the_rest(began_ns, end_ns);
 }

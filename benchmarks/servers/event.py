@@ -89,16 +89,15 @@ class Server:
             if occurred & (FD_READ | FD_WRITE):
                 self.handle(sock, occurred)
             if occurred & FD_CLOSE:
+                if sock.data is not None:
+                    sock.send_all_nowait(sock.data)
                 self.close(index)
         except wsock.WSAError:
             self.close(index)
 
     def close(self, index: int) -> None:
         """End a connection: the last one takes its place in the lists."""
-        sock = self.sockets[index]
-        if sock.data is not None:
-            sock.send_all_nowait(sock.data)
-        sock.close()
+        self.sockets[index].close()
         self.sockets[index] = self.sockets[-1]
         self.events[index] = self.events[-1]
         self.sockets.pop()
