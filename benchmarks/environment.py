@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -51,8 +52,8 @@ def cpus() -> tuple[int, int]:
     return allowed[0], allowed[-1]
 
 
-def describe() -> dict[str, Any]:
-    """Machine, kernel, interpreter, compiler and versions, as they go into every result."""
+def describe(python: Path) -> dict[str, Any]:
+    """Machine, kernel, the servers' interpreter, compiler and versions, as in every result."""
     server_cpu, load_cpu = cpus()
     return {
         "cpu": cpu_name(),
@@ -60,10 +61,9 @@ def describe() -> dict[str, Any]:
         "server_cpu": server_cpu,
         "load_cpu": load_cpu,
         "kernel": f"{platform.system()} {platform.release()}",
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": Path(compiler() or "none").name,
-        "versions": pinned_versions(),
         "wsock": commit(),
+        **installed(python),
     }
 
 
@@ -75,13 +75,32 @@ def cpu_name() -> str:
     return platform.machine()
 
 
-def pinned_versions() -> dict[str, str]:
-    """Name -> version, from the requirements."""
-    lines = REQUIREMENTS.read_text().splitlines()
-    pins = [
-        line.partition("==")[::2] for line in lines if "==" in line and not line.startswith("#")
+# Run by the interpreter that runs the servers: the pins say what should be there.
+TELL: Final = """
+import json, platform, sys
+from importlib import metadata
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        found[name] = "not installed"
+python = f"{platform.python_implementation()} {platform.python_version()}"
+print(json.dumps({"python": python, "versions": found}))
+"""
+
+
+def installed(python: Path) -> dict[str, Any]:
+    """The interpreter `python`, and the versions of the pinned packages that it would import."""
+    names = [
+        line.partition("==")[0]
+        for line in REQUIREMENTS.read_text().splitlines()
+        if "==" in line and not line.startswith("#")
     ]
-    return dict(pins)
+    told: dict[str, Any] = json.loads(
+        subprocess.check_output([str(python), "-c", TELL, *names], text=True)
+    )
+    return told
 
 
 def commit() -> str:

@@ -57,7 +57,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     """The options of the generator in C, those that exist here."""
     parser = argparse.ArgumentParser(prog="load_python")
     modes = ["echo", "churn", "sink", "source", "idle", "check", "check-sink", "check-source"]
-    modes += ["check-pressure"]
+    modes += ["check-pressure", "slow"]
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--mode", choices=modes, default="echo")
@@ -70,7 +70,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--slow", type=int, default=0)
     options = parser.parse_args(words)
-    if options.rate or options.slow:
+    if options.rate or options.mode == "slow":
         raise LoadError("a given rate and slow readers need the load generator in C")
     return options
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.cells import LIMITS, WSOCK
 from benchmarks.goals import GOALS, Goal
-from benchmarks.summary import Figure, Table
+from benchmarks.summary import Figure, Table, compared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,12 +110,16 @@ def median(table: Table, server: str, cell: str, metric: str) -> float:
 
 
 def rate_rows(samples: Iterable[dict[str, Any]]) -> list[list[str]]:
-    """Percentiles of the runs at a given rate, the only ones that may be told above p50."""
+    """Percentiles of the runs at a given rate, the only ones that may be told above p50.
+
+    What was never answered is in them, with the age that it had reached.
+    """
     rows: dict[tuple[str, str], list[list[float]]] = {}
     for sample in samples:
         if "p99_us" in sample:
-            percentiles = [sample[name] for name in ("p50_us", "p90_us", "p99_us", "p999_us")]
-            rows.setdefault((sample["cell"], sample["server"]), []).append(percentiles)
+            columns = ("p50_us", "p90_us", "p99_us", "p999_us", "unanswered")
+            figures = [sample[name] for name in columns]
+            rows.setdefault((sample["cell"], sample["server"]), []).append(figures)
     return [
         [*place, *(f"{sorted(column)[len(column) // 2]:.0f}" for column in zip(*runs, strict=True))]
         for place, runs in rows.items()
@@ -126,16 +130,17 @@ def report(results: dict[str, Any]) -> str:
     """The whole report of one set of results, as `python -m benchmarks --json` writes them."""
     table = Table(results["samples"])
     machine = results["machine"]
+    equal, apart = compared(results["settings"])
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     rounds = 1 + max((sample["round"] for sample in results["samples"]), default=-1)
     parts = [
         "# Benchmark",
         f"{results['command']}; {rounds} rounds of {results['seconds']} s, interleaved; "
-        f"load generator: {results['generator']}.",
+        f"load generator: {GENERATORS[results['generator']]}",
         f"{machine['cpu']}, {machine['cpus']} CPUs (server on {machine['server_cpu']}, load on "
         f"{machine['load_cpu']}), {machine['kernel']}, {machine['python']}, "
         f"wsock {machine['wsock']}; {versions}.",
-        f"Equal for all servers: {results['settings']}.",
+        f"Equal for all servers: {', '.join(f'{name} {value}' for name, value in equal.items())}.",
     ]
     sections = [
         ("Goals", ["figure", "at most", "stretch", "measured", "verdict"], goal_rows(table)),
@@ -143,8 +148,14 @@ def report(results: dict[str, Any]) -> str:
         ("All cells", CELL_HEADER, cell_rows(table)),
         (
             "At a given rate, from the moment due",
-            ["cell", "server", "p50 us", "p90 us", "p99 us", "p99.9 us"],
+            ["cell", "server", "p50 us", "p90 us", "p99 us", "p99.9 us", "unanswered"],
             rate_rows(results["samples"]),
+        ),
+        ("Not equal for all servers", ["setting", "value", "server"], apart),
+        (
+            "Measured, although they hold back no peer that does not read",
+            ["server", "what it did"],
+            [[server, reason] for server, reason in results["unbounded"].items()],
         ),
         (
             "Not measured",
@@ -159,4 +170,10 @@ def report(results: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+GENERATORS = {
+    "c": "the one in C.",
+    "python": "the one in Python, since no C compiler was found. It is often busier than the "
+    "server (column *load busy*): CPU for a message holds, throughput and latency are its own. "
+    "Slow readers and a given rate need the one in C, and so does c_epoll.",
+}
 CELL_HEADER = ["cell", "server", "CPU us", "user", "system", "a second", "p50 us", "load busy"]

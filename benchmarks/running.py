@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from benchmarks.build import compiler, load_generator
 from benchmarks.environment import ROOT, cpus
@@ -45,21 +45,33 @@ class Server:
 
 
 @contextlib.contextmanager
-def on_cpu(cpu: int) -> Iterator[None]:
-    """What is started inside runs on this CPU only."""
+def on_cpus(*cpus: int) -> Iterator[None]:
+    """What is started inside runs on these CPUs only."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
+    os.sched_setaffinity(0, set(cpus))
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
 
 
+def generator() -> Literal["c", "python"]:
+    """Which load generator is used: the one in C where a compiler is there."""
+    return "python" if compiler() is None else "c"
+
+
 def load_command() -> list[str]:
-    """The load generator: the one in C where a compiler is there, else the one in Python."""
-    if compiler() is not None:
+    """How the load generator is called."""
+    if generator() == "c":
         return [str(load_generator())]
     return [sys.executable, "-m", "benchmarks.load_python"]
+
+
+def load_cpus() -> list[int]:
+    """One CPU for the generator in C; for the one in Python all but the server's."""
+    server, load = cpus()
+    others = sorted(os.sched_getaffinity(0) - {server})
+    return others if generator() == "python" and others else [load]
 
 
 @contextlib.contextmanager
@@ -70,7 +82,7 @@ def running_server(python: Path, name: str, work: Work = "echo") -> Iterator[Ser
       RunError: it ended, or said nothing, before it listened.
     """
     command = [str(python), "-m", f"benchmarks.servers.{name}", "0", work]
-    with on_cpu(cpus()[0]):
+    with on_cpus(cpus()[0]):
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -130,7 +142,7 @@ def run_load(options: list[str]) -> dict[str, Any]:
     Raises:
       RunError: it failed, or took longer than LOAD_LIMIT_S.
     """
-    with on_cpu(cpus()[1]):
+    with on_cpus(*load_cpus()):
         process = subprocess.Popen(
             [*load_command(), *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
@@ -143,15 +155,30 @@ def run_load(options: list[str]) -> dict[str, Any]:
     return parse_load(output)
 
 
+CHECKS: Final[tuple[tuple[Work, str], ...]] = (
+    ("echo", "check"),
+    ("sink", "check-sink"),
+    ("source", "check-source"),
+)
+
+
 def check(python: Path, name: str) -> str:
     """Let the load generator check all three works of a server; "" or what is wrong with it."""
-    modes: dict[Work, str] = {"echo": "check", "sink": "check-sink", "source": "check-source"}
-    for work, mode in modes.items():
-        try:
-            with running_server(python, name, work) as server:
-                run_load(["--port", str(server.port), "--mode", mode])
-        except RunError as error:
-            return f"{work}: {error}"
+    return next((reason for step in CHECKS if (reason := fault(python, name, *step))), "")
+
+
+def unbounded(python: Path, name: str) -> str:
+    """What an echo server did when a peer sent for ever and never read; "" if it held it back."""
+    return fault(python, name, "echo", "check-pressure")
+
+
+def fault(python: Path, name: str, work: Work, mode: str) -> str:
+    """Let the load generator check one thing; "" or what it says."""
+    try:
+        with running_server(python, name, work) as server:
+            run_load(["--port", str(server.port), "--mode", mode])
+    except RunError as error:
+        return f"{work}: {error}"
     return ""
 
 
@@ -165,10 +192,22 @@ def measure(python: Path, name: str, cell: Cell, warmup_s: float, seconds: float
                 return sample | measure_idle(server, cell, common)
             times = ["--warmup", str(warmup_s), "--duration", str(seconds)]
             sample |= run_load([*common, *cell.options(), *times])
-            sample["us"] = sample["server_cpu_ns"] / 1e3 / max(1, sample["messages"])
+            sample["us"] = cost_us(sample)
     except RunError as error:
         sample["error"] = str(error)
     return sample
+
+
+def cost_us(sample: dict[str, Any]) -> float:
+    """CPU microseconds of the server for a message (a connection, in churn).
+
+    Raises:
+      RunError: there was no message.
+    """
+    if sample["messages"] == 0:
+        raise RunError("no message was answered within the window")
+    microseconds: float = sample["server_cpu_ns"] / 1e3 / sample["messages"]
+    return microseconds
 
 
 def measure_idle(server: Server, cell: Cell, common: list[str]) -> dict[str, Any]:
@@ -179,13 +218,14 @@ def measure_idle(server: Server, cell: Cell, common: list[str]) -> dict[str, Any
     """
     run_load([*common, "--connections", "50", "--warmup", "0.1", "--duration", "0.2"])
     before = memory_kib(server.process.pid)
-    crowd = subprocess.Popen(
-        [*load_command(), *common, *cell.options()],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with on_cpus(*load_cpus()):
+        crowd = subprocess.Popen(
+            [*load_command(), *common, *cell.options()],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     with crowd:
         assert crowd.stdout is not None
         ready = parse_load(crowd.stdout.readline())["ready"]

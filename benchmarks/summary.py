@@ -84,3 +84,17 @@ class Table:
                 if metric in top and number in bottoms and bottoms[number].get(metric)
             ]
         )
+
+
+def compared(servers: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], list[list[str]]]:
+    """What is equal for all servers that have it, and a row for each setting that is not."""
+    names = dict.fromkeys(name for settings in servers.values() for name in settings)
+    equal: dict[str, Any] = {}
+    apart = []
+    for name in names:
+        values = {server: told[name] for server, told in servers.items() if name in told}
+        if len(set(map(str, values.values()))) == 1:
+            equal[name] = next(iter(values.values()))
+        else:
+            apart += [[name, str(value), server] for server, value in values.items()]
+    return equal, apart

@@ -57,7 +57,7 @@ def announce(port: int) -> None:
         "tcp_nodelay": True,
         "backlog": BACKLOG,
         "read_bytes": READ_BYTES,
-        "gc": list(gc.get_threshold()),
+        "gc": list(gc.get_threshold()) if gc.isenabled() else "off",
         "python": sys.version.split()[0],
     }
     print(json.dumps(settings), flush=True)

@@ -3,12 +3,17 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import cells, running
+from benchmarks import cells, running, settings
 from benchmarks.build import compiler
 from benchmarks.environment import VENV
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
 
 NEEDS = {"uvloop_protocol": "uvloop", "uvloop_streams": "uvloop", "win32_message": "greenback"}
 NEEDS |= {name: name for name in ("anyio", "gevent", "twisted")}
@@ -30,6 +35,53 @@ def interpreter(name: str) -> Path:
 def test_every_server_does_all_three_works(name: str) -> None:
     """Echo with back-pressure and half close, sink, source: what the load generator checks."""
     assert running.check(interpreter(name), name) == ""
+
+
+@pytest.mark.parametrize("name", [name for name in cells.SERVERS if name != "anyio"])
+def test_every_server_but_one_holds_back_a_peer_that_does_not_read(name: str) -> None:
+    """anyio reads on until a first receive has found nothing: the report says so."""
+    assert running.unbounded(interpreter(name), name) == ""
+
+
+@pytest.mark.parametrize("name", cells.SERVERS)
+def test_every_server_has_the_settings_of_the_bare_loop(name: str) -> None:
+    """As announced, and as the system has them on an accepted connection."""
+    plain = settings.settings_of(interpreter("raw_epoll"), "raw_epoll")
+    told = settings.settings_of(interpreter(name), name)
+    assert {setting: plain[setting] for setting in told} == told
+    assert plain["TCP_NODELAY"] == 1
+    assert {"backlog", "read_bytes", "SO_RCVBUF", "SO_SNDBUF"} <= set(told)
+    assert ("gc" in told) == (name != "c_epoll")
+
+
+def test_where_nobody_may_look_into_a_server_the_settings_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The announcement stands alone then."""
+
+    def forbidden(_pid: int) -> Iterator[socket.socket]:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(settings, "sockets_of", forbidden)
+    told = settings.settings_of(Path(sys.executable), "raw_epoll")
+    assert told["accepted sockets"] == "not looked at: Operation not permitted"
+    assert "TCP_NODELAY" not in told
+
+
+def test_without_a_compiler_servers_are_checked_and_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the load generator in Python, and the samples say by which."""
+    monkeypatch.setattr(running, "compiler", lambda: None)
+    python = Path(sys.executable)
+    assert running.check(python, "raw_epoll") == ""
+    sample = running.measure(python, "raw_epoll", cells.echo_cell(4, 64, 1), 0.05, 0.2)
+    assert sample["generator"] == "python"
+    assert 0 < sample["us"] < 1000
+    idle = running.measure(python, "raw_epoll", cells.Cell("idle 50", "idle", 50), 0, 0)
+    assert "pss_kib" in idle
+    slow = running.measure(python, "raw_epoll", cells.Cell("s", "slow", slow=2), 0.05, 0.2)
+    assert "need the load generator in C" in slow["error"]
 
 
 def test_every_server_that_a_cell_names_is_a_module() -> None:

@@ -184,7 +184,7 @@ def test_check_tells_of_a_server_that_holds_nobody_back(generator: list[str]) ->
 @pytest.mark.parametrize(
     ("mode", "handle", "reason"),
     [
-        ("check-sink", echo, "sent something|bytes after"),
+        ("check-sink", echo, "sent something|bytes after|does not read"),
         ("check-sink", staying_open_sink, "no end of file"),
         ("check-sink", kept_and_not_read, "does not read"),
         ("check-source", sending_little, "stopped"),
