@@ -308,7 +308,8 @@ class Socket(SocketControl):
           ``len(data)`` in bytes.
 
         Raises:
-          WSAEWOULDBLOCK: no room; FD_WRITE will tell when there is.
+          WSAEWOULDBLOCK: no room; FD_WRITE will tell when there is. WSAEINVAL: a flag other than
+          MSG_OOB and MSG_DONTROUTE. WSAEOPNOTSUPP: MSG_OOB on a datagram socket.
           WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK.
         """
         if data.__class__ is not bytes:
@@ -415,7 +416,8 @@ class Socket(SocketControl):
 
         Raises:
           WSAEMSGSIZE: over 65,507 bytes. WSAEWOULDBLOCK: no room. WSAENOTCONN: no address and no
-          fixed peer. WSAEINVAL: a name (``await sendto`` resolves). WSAESHUTDOWN, WSAENOTSOCK.
+          fixed peer. WSAEINVAL: a name (``await sendto`` resolves), an unknown flag.
+          WSAEOPNOTSUPP: MSG_OOB on a datagram socket. WSAESHUTDOWN, WSAENOTSOCK.
         """
         endpoint = self._endpoint
         if endpoint.type == _STREAM:

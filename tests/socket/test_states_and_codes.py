@@ -263,7 +263,7 @@ async def test_connected_stream(world: World) -> None:
     assert await pair.far.recv(9) == b"def"
     assert code_of(near.shutdown, 77) == "WSAEINVAL"
     assert code_of(near.ioctl, 0x1234) == "WSAEOPNOTSUPP"
-    assert code_of(near.send_nowait, b"x", std.MSG_PEEK) == "WSAEOPNOTSUPP"
+    assert code_of(near.send_nowait, b"x", std.MSG_PEEK) == "WSAEINVAL"
     assert code_of(near.bind, ("127.0.0.1", 0)) == "WSAEINVAL"
     near.shutdown(wsock.SD_SEND)
     assert code_of(near.send_nowait, b"x") == "WSAESHUTDOWN"
@@ -303,6 +303,40 @@ async def test_a_flag_that_no_receive_knows(world: World, flags: int) -> None:
         with pytest.raises(wsock.WSAEINVAL):
             await near.recvfrom(9, flags)
         assert near.recv_nowait(9) == b"abc"
+
+
+@pytest.mark.parametrize("flags", [1 << 20, std.MSG_PEEK, std.MSG_OOB | 1 << 20, -1])
+async def test_a_flag_that_no_send_knows(world: World, flags: int) -> None:
+    """Every sending call: WSAEINVAL, which names call and value; nothing is sent."""
+    pair = await world.pair()
+    udp, other = world.bound_datagram(), world.socket(kind=std.SOCK_DGRAM)
+    address = udp.getsockname()
+    other.connect_ex(address)
+    for near, far, call in ((pair.near, pair.far, "send"), (other, udp, "sendto")):
+        for send in (
+            lambda near=near: near.send_nowait(b"x", flags),
+            lambda near=near: near.sendto_nowait(b"x", address, flags),
+        ):
+            with pytest.raises(wsock.WSAEINVAL) as caught:
+                send()
+            assert f": {call} on a " in str(caught.value)
+            assert f"flags {flags:#x}: MSG_OOB or MSG_DONTROUTE is" in str(caught.value)
+        with pytest.raises(wsock.WSAEINVAL):
+            await near.send(b"x", flags)
+        with pytest.raises(wsock.WSAEINVAL):
+            await near.sendto(b"x", address, flags)
+        near.send_nowait(b"abc", std.MSG_DONTROUTE)
+        await world.settle(far, unread=3)
+        assert far.recv_nowait(9) == b"abc"
+
+
+def test_a_flag_that_no_send_knows_is_told_before_the_state(world_free: World) -> None:
+    """As with recv: WSAEINVAL on an unconnected socket, WSAENOTSOCK on a closed one."""
+    for kind in (std.SOCK_STREAM, std.SOCK_DGRAM):
+        sock = world_free.socket(kind=kind)
+        assert code_of(sock.send_nowait, b"x", std.MSG_PEEK) == "WSAEINVAL"
+        sock.close()
+        assert code_of(sock.send_nowait, b"x", std.MSG_PEEK) == "WSAENOTSOCK"
 
 
 @pytest.mark.parametrize(

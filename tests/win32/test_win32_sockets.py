@@ -87,6 +87,20 @@ def test_scattered_and_gathered() -> None:
 
 
 @winsock_program
+def test_a_send_with_a_flag_of_receives() -> None:
+    """WSAEOPNOTSUPP, as for a flag that does not exist; nothing is sent."""
+    near, far = pair()
+    for flags in (w.MSG_PEEK, w.MSG_WAITALL, 0x4000000):
+        assert w.send(near, b"x", 1, flags) == w.SOCKET_ERROR
+        assert w.WSAGetLastError() == w.WSAEOPNOTSUPP
+    udp = w.socket(w.AF_INET, w.SOCK_DGRAM, 0)
+    assert w.sendto(udp, b"x", 1, w.MSG_PEEK, loopback(9), 16) == w.SOCKET_ERROR
+    assert w.WSAGetLastError() == w.WSAEOPNOTSUPP
+    assert w.send(near, b"abc", 3, w.MSG_DONTROUTE) == 3
+    assert received(far) == b"abc"
+
+
+@winsock_program
 def test_scattered_datagrams() -> None:
     """With addresses; a long one fills the buffers and is WSAEMSGSIZE."""
     a, b = (w.socket(w.AF_INET, w.SOCK_DGRAM, 0) for _ in range(2))

@@ -95,6 +95,14 @@ def test_border_translates_both_ways() -> None:
         _border.message_flags(0x4000000)
 
 
+def test_border_refuses_a_send_what_only_a_receive_knows() -> None:
+    """MSG_PEEK and MSG_WAITALL in a send are WSAEOPNOTSUPP, as a flag that does not exist."""
+    assert _border.send_flags(w.MSG_OOB | w.MSG_DONTROUTE)
+    for flags in (w.MSG_PEEK, w.MSG_WAITALL | w.MSG_OOB, 0x4000000):
+        with pytest.raises(errors.WSAEOPNOTSUPP):
+            _border.send_flags(flags)
+
+
 def test_no_other_module_names_the_standard_librarys_constants() -> None:
     """The border is one table: nobody else writes std.SO_something."""
     from pathlib import Path

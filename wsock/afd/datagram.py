@@ -153,9 +153,12 @@ class DatagramEndpoint(Endpoint):
 
         Raises:
           WSAENOTCONN: no address and no peer. WSAEMSGSIZE: over 65,507 bytes.
-          WSAEWOULDBLOCK: no room; FD_WRITE will tell. WSAESHUTDOWN, WSAENOTSOCK, WSAEACCES.
+          WSAEWOULDBLOCK: no room; FD_WRITE will tell. WSAEINVAL: an unknown flag.
+          WSAEOPNOTSUPP: MSG_OOB. WSAESHUTDOWN, WSAENOTSOCK, WSAEACCES.
         """
         self.check_open("sendto")
+        if flags:
+            self.check_send_flags("sendto", flags)
         if self.attention & SHUT_SEND:
             raise errors.WSAESHUTDOWN("sendto", self.state)
         if flags & std.MSG_OOB:

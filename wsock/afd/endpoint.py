@@ -43,12 +43,15 @@ if TYPE_CHECKING:
     from ..tdi import AddressObject, Device
     from .states import State, Trigger
 
-__all__ = ["RECEIVABLE", "Endpoint", "EndpointHost", "Watcher"]
+__all__ = ["RECEIVABLE", "SENDABLE", "Endpoint", "EndpointHost", "Watcher"]
 
 FD_READ_OOB: Final = FD_READ | FD_OOB
 
 #: What a receive may be asked for. (MSG_DONTROUTE means nothing to it; the C face takes it.)
 RECEIVABLE: Final = int(std.MSG_PEEK | std.MSG_OOB | std.MSG_WAITALL | std.MSG_DONTROUTE)
+
+#: What a send may be asked for.
+SENDABLE: Final = int(std.MSG_OOB | std.MSG_DONTROUTE)
 
 
 class EndpointHost(Protocol):
@@ -210,6 +213,12 @@ class Endpoint(Notifier):
         """Raise WSAEINVAL for a flag that no receive knows (recv page)."""
         if flags & ~RECEIVABLE:
             text = f"flags {flags:#x}: MSG_PEEK, MSG_OOB or MSG_WAITALL is expected"
+            raise errors.WSAEINVAL(call, self.state, text)
+
+    def check_send_flags(self, call: str, flags: int) -> None:
+        """Raise WSAEINVAL for a flag that no send knows (send page)."""
+        if flags & ~SENDABLE:
+            text = f"flags {flags:#x}: MSG_OOB or MSG_DONTROUTE is expected"
             raise errors.WSAEINVAL(call, self.state, text)
 
     def failure(self, call: str, error: StatusError | Status | OSError) -> errors.WSAError:

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SendingEndpoint"]
 
-# As plain ints: each operation on the enum's members costs half a microsecond.
+# As a plain int: each operation on the enum's members costs half a microsecond.
 _MSG_OOB: Final = int(std.MSG_OOB)
-_SENDABLE: Final = _MSG_OOB | int(std.MSG_DONTROUTE)
 
 
 class SendingEndpoint(ReceivingEndpoint):
@@ -50,6 +49,7 @@ class SendingEndpoint(ReceivingEndpoint):
 
         Raises:
           WSAEWOULDBLOCK: earlier bytes still wait, or there is no room; FD_WRITE will tell.
+          WSAEINVAL: an unknown flag.
           WSAENOTCONN, WSAESHUTDOWN, WSAECONNRESET, WSAECONNABORTED, WSAENOTSOCK.
         """
         if flags or self.attention or self.unsent:
@@ -118,9 +118,10 @@ class SendingEndpoint(ReceivingEndpoint):
 
     def _check_send(self, flags: int, length: int) -> None:
         """Raise what stands against sending now; return if nothing does."""
+        if flags:
+            self.check_open("send")
+            self.check_send_flags("send", flags)
         self.check_sendable()
-        if flags & ~_SENDABLE:
-            raise errors.WSAEOPNOTSUPP("send", self.state, f"flags {flags:#x}")
         if not length:  # nothing needs no room
             return
         overtakes = flags & _MSG_OOB and self.unsent and not self.host.device.provider.eager

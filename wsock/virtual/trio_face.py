@@ -48,7 +48,9 @@ _NUMBERS: Final = {
 }
 
 
+# A kernel ignores other flags, Winsock refuses them.
 _RECEIVABLE: Final = std.MSG_PEEK | std.MSG_OOB | std.MSG_WAITALL
+_SENDABLE: Final = std.MSG_OOB | std.MSG_DONTROUTE
 
 
 def kernel_error(error: errors.WSAError) -> OSError:
@@ -66,11 +68,6 @@ def _as_kernel() -> Iterator[None]:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
     except errors.WSAError as error:
         raise kernel_error(error) from error
-
-
-def _known(flags: int) -> int:
-    """The flags that mean something here: a kernel ignores others, Winsock refuses them."""
-    return flags & _RECEIVABLE
 
 
 def _unsupported(call: str) -> NoReturn:
@@ -193,7 +190,9 @@ class VirtualSocket(trio.socket.SocketType):
         """Receive; ``b""`` at the end, also after own SHUT_RD."""
         try:
             with _as_kernel():
-                return await self._heeding_icmp(lambda: self._sock.recv(bufsize, _known(flags)))
+                return await self._heeding_icmp(
+                    lambda: self._sock.recv(bufsize, flags & _RECEIVABLE)
+                )
         except BrokenPipeError:
             return b""
 
@@ -255,7 +254,7 @@ class VirtualSocket(trio.socket.SocketType):
         try:
             with _as_kernel():
                 data, address = await self._heeding_icmp(
-                    lambda: self._sock.recvfrom(bufsize, _known(flags))
+                    lambda: self._sock.recvfrom(bufsize, flags & _RECEIVABLE)
                 )
         except BrokenPipeError:
             return b"", False, None
@@ -280,7 +279,7 @@ class VirtualSocket(trio.socket.SocketType):
         """Send; here always all of it."""
         with _as_kernel():
             try:
-                return await self._sock.send(data, flags)
+                return await self._sock.send(data, flags & _SENDABLE)
             except errors.WSAENOTCONN as error:
                 number = errno.EPIPE if self.type == std.SOCK_STREAM else errno.EDESTADDRREQ
                 raise OSError(number, os.strerror(number)) from error
@@ -289,7 +288,7 @@ class VirtualSocket(trio.socket.SocketType):
         """Send a datagram: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""
         data, flags, address = args if len(args) == 3 else (args[0], 0, args[1])
         with _as_kernel():
-            return await self._sock.sendto(data, _to_somebody(address), flags)
+            return await self._sock.sendto(data, _to_somebody(address), flags & _SENDABLE)
 
     async def sendmsg(
         self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /

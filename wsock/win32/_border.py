@@ -47,10 +47,11 @@ _MESSAGE_FLAGS: Final = {
     c.MSG_WAITALL: std.MSG_WAITALL,
 }
 _KNOWN_FLAGS: Final = sum(_MESSAGE_FLAGS)
+_SENDABLE: Final = c.MSG_OOB | c.MSG_DONTROUTE
 
 
 def message_flags(flags: int) -> int:
-    """The flags of send and recv in this system's numbers.
+    """The flags of send or recv in this system's numbers.
 
     Raises:
       WSAEOPNOTSUPP: a flag that does not exist.
@@ -62,6 +63,17 @@ def message_flags(flags: int) -> int:
         if flags & ours:
             found |= theirs
     return found
+
+
+def send_flags(flags: int) -> int:
+    """The flags of send in this system's numbers.
+
+    Raises:
+      WSAEOPNOTSUPP: a flag that does not exist, or that only a receive knows.
+    """
+    if flags & ~_SENDABLE:
+        raise errors.WSAEOPNOTSUPP("flags", "", f"{flags:#x}")
+    return message_flags(flags)
 
 
 class Kind(Enum):

@@ -28,6 +28,7 @@ from wsock.win32._border import (
     WAIT_ALL,
     WINDOWS_FAMILIES,
     message_flags,
+    send_flags,
 )
 from wsock.win32._buffers import number, store, target, view
 from wsock.win32._calls import attempt, attempt_again, failed, look_first, socket_of
@@ -309,7 +310,7 @@ def sendto(
 
 def _send(thread: Thread, sock: Socket, data: bytes, flags: int, remote: bytes) -> int:
     """Any sending call, by the socket's mode."""
-    here = message_flags(flags)
+    here = send_flags(flags)
     endpoint = sock._endpoint
     if flags & MSG_OOB:
         _reactor.turn()  # what was sent before is reported before

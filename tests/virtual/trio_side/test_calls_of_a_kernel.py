@@ -94,13 +94,13 @@ def test_ud5_a_datagram_that_is_cut_says_so_by_msg_trunc() -> None:
 
 
 def test_flags_that_mean_nothing_are_no_error() -> None:
-    """A kernel ignores MSG_NOSIGNAL in a receive, of streams and datagrams."""
+    """A kernel ignores MSG_NOSIGNAL in a receive, MSG_PEEK in a send: of streams and datagrams."""
 
     async def program() -> object:
         near, far = await datagram_pair()
         with near, far:
-            await near.send(b"one")
-            await near.send(b"two")
+            await near.send(b"one", std.MSG_PEEK)
+            await near.sendto(b"two", std.MSG_PEEK, far.getsockname())
             seen = [await far.recv(9, std.MSG_NOSIGNAL)]
             seen.append((await far.recvfrom(9, std.MSG_NOSIGNAL))[0])
         listener = trio.socket.socket()
@@ -110,7 +110,7 @@ def test_flags_that_mean_nothing_are_no_error() -> None:
         await client.connect(listener.getsockname())
         accepted, _ = await listener.accept()
         with listener, client, accepted:
-            await client.send(b"three")
+            await client.send(b"three", std.MSG_PEEK | std.MSG_NOSIGNAL)
             seen.append(await accepted.recv(9, std.MSG_NOSIGNAL))
         return seen
 
