@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import stat
 import subprocess
@@ -77,6 +78,32 @@ def test_attach_to_a_running_program(tmp_path: Path) -> None:
     saved = tdimon.load(tmp_path / "run.jsonl").rows(profile="tdimon-2003")
     assert [row.request for row in saved].count("TDI_CONNECT") == 1
     assert [record.request for record in found].count("TDI_CONNECT") == 1
+
+
+def test_sigterm_keeps_what_attach_has_seen(tmp_path: Path) -> None:
+    """The command that watches is stopped: it ends by the signal as ever, the trace is saved."""
+    stack = Stack("watched")
+    with (
+        tdimon.allow(tmp_path / "door"),
+        subprocess.Popen(
+            [sys.executable, "-m", "wsock", "tdimon", "attach", "door", "-s", "run.jsonl"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        ) as command,
+    ):
+        assert command.stdout is not None
+        assert command.stderr is not None
+        assert command.stderr.readline().startswith("watching the program behind ")
+        tracer = stack.device.tracer
+        assert tracer is not None
+        tracer.emit(TraceRecord("tdi", "TDI_SEND", 0, 5))
+        assert "TDI_SEND" in command.stdout.readline()
+        command.send_signal(signal.SIGTERM)
+        assert command.wait(60) == -signal.SIGTERM
+    saved = tdimon.load(tmp_path / "run.jsonl").records()
+    assert [record.request for record in saved] == ["TDI_SEND"]
 
 
 def test_nothing_is_attached_while_nobody_looks(tmp_path: Path) -> None:

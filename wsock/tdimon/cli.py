@@ -289,7 +289,7 @@ def _opened(name: str) -> Iterator[IO[str]]:
 @_selecting
 @_unfold
 @click.option("-s", "--save", "saves", multiple=True, metavar="FILE",
-              help="Save the trace at the end: .jsonl, .tsv or .txt.")  # fmt: skip
+              help="Save the trace at the end, also by SIGTERM: .jsonl, .tsv or .txt.")  # fmt: skip
 @click.option("--live", is_flag=True, help="A live table: space pauses, arrows scroll, / filters.")
 def attach(
     path: str,
@@ -306,11 +306,12 @@ def attach(
     trace = Trace()
     try:
         records = follow(path)
-        click.echo(f"watching the program behind {path}; Ctrl-C ends it", err=True)
-        shown = _view(live)(trace, selection, profile, folding=not unfold)
-        with contextlib.suppress(KeyboardInterrupt), shown:
-            for record in records:
-                trace.ring.refill([record])
+        with _saving_at_sigterm(lambda: _save(trace, saves)):
+            click.echo(f"watching the program behind {path}; Ctrl-C ends it", err=True)
+            shown = _view(live)(trace, selection, profile, folding=not unfold)
+            with contextlib.suppress(KeyboardInterrupt), shown:
+                for record in records:
+                    trace.ring.refill([record])
     except (OSError, ValueError) as error:
         raise click.ClickException(f"cannot attach: {error}") from error
     _save(trace, saves)
