@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import programs
 import pytest
 import trio
+import trio.testing
 
 import wsock
 from wsock import _processes, _worker
@@ -168,6 +169,24 @@ async def test_reload_replaces_every_worker_and_refuses_nobody() -> None:
         assert len(served) > 10
         assert await ask(server) in server.pids
         assert server.restarts == 0
+
+
+async def test_reload_replaces_one_worker_after_the_other(tmp_path: Path) -> None:
+    """The second one's turn comes when the first new one is ready: never two at once."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    async with serving(programs.slow_to_start, args=(str(gate),), wait_ready=True) as server:
+        await server.wait_ready()
+        first, second = server.pids
+        gate.unlink()
+        server.reload()
+        await until(lambda: len(server._alive) == 3)
+        await trio.testing.wait_all_tasks_blocked()  # the supervisor would have started another
+        assert len(server._alive) == 3
+        assert server.pids == [first, second]
+        gate.touch()
+        await until(lambda: gone(first) and gone(second))
+        assert len(server.pids) == 2
 
 
 async def test_a_client_stays_with_the_worker_that_is_replaced() -> None:
@@ -389,6 +408,22 @@ async def test_signals(program: tuple[subprocess.Popen[str], int]) -> None:
         await until(lambda: gone(before))
         assert await ask_port(port) != before
         process.send_signal(signal.SIGTERM)
+        assert await trio.to_thread.run_sync(process.wait) == 0
+
+
+async def test_sigterm_lets_clients_finish(program: tuple[subprocess.Popen[str], int]) -> None:
+    """The program ends after the last client has gone, and not before."""
+    process, port = program
+    with trio.fail_after(PATIENCE_S):
+        await ask_port(port)
+        async with await trio.open_tcp_stream(HOST, port) as stream:
+            who = await served_by(stream)
+            while (other := await ask_port(port)) == who:
+                pass
+            process.send_signal(signal.SIGTERM)
+            await until(lambda: gone(other))
+            assert await served_by(stream, b"still here") == who
+            assert process.poll() is None
         assert await trio.to_thread.run_sync(process.wait) == 0
 
 
