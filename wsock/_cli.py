@@ -5,8 +5,11 @@
 #   _run_command  run                                  loaded when it is asked for
 #   tdimon.cli    tdimon                               loaded when it is asked for
 #
-# Rule: what is printed is ASCII, so that every console shows it; nothing here needs the repository:
-# the examples are in the wheel.
+# Rule 1: what is printed is ASCII, so that every console shows it; nothing here needs the
+#         repository: the examples are in the wheel.
+# Rule 2: exit code 2 (click.UsageError) for what the command was asked wrongly: an option, a name
+#         or a script that does not exist. 1 (ClickException) for what is asked rightly and cannot
+#         be done: a file, a missing package, a machine that does not let it. So in every command.
 """The ``wsock`` command line."""
 
 from __future__ import annotations
@@ -86,6 +89,9 @@ def cli(ctx: click.Context) -> None:
       wsock run --host ...          your own scripts on the hosts of a virtual network
       wsock doctor                  what works on this machine
       wsock tdimon script.py        run a program and watch its transport
+
+    Exit codes: 0 done; 1 could not be done; 2 asked wrongly, as with an unknown option or name; 130
+    for Ctrl-C. A command that runs programs ends with theirs.
     """
     ctx.obj = {"scripts": _scripts}
     if ctx.invoked_subcommand is None:
@@ -97,7 +103,7 @@ def _scripts(
 ) -> Scripts:
     """Make ready what ``tdimon --host`` runs; the virtual network is loaded only then."""
     if importlib.util.find_spec("greenback") is None:
-        raise ImportError('--host needs one more package: pip install "wsock[win32]"')
+        raise click.ClickException('--host needs one more package: pip install "wsock[win32]"')
     from wsock._script_hosts import Scripts
 
     return Scripts(hosts, profile, seed=seed, **conditions)
@@ -115,7 +121,7 @@ def explain(name: str | None) -> None:
     try:
         lines = list(_explain.explain(name))
     except ValueError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.UsageError(str(error)) from error
     for line in lines:
         indent = len(line) - len(line.lstrip())
         hanging = 17 if line.startswith("  ") and indent == 2 and ":  " in line[:18] else indent
@@ -146,7 +152,7 @@ def _examples() -> Iterator[tuple[str, Path]]:
 def _example(name: str) -> Path:
     found = dict(_examples())
     if name not in found:
-        raise click.ClickException(f"no example {name!r}; there are: {', '.join(found)}")
+        raise click.UsageError(f"no example {name!r}; there are: {', '.join(found)}")
     return found[name]
 
 

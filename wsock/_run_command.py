@@ -118,7 +118,7 @@ def run(
     limit; 130 for Ctrl-C. Files are written in each case.
     """
     if importlib.util.find_spec("greenback") is None:
-        raise click.UsageError('wsock run needs one more package: pip install "wsock[win32]"')
+        raise click.ClickException('wsock run needs one more package: pip install "wsock[win32]"')
     from wsock._script_hosts import Scripts
 
     given = {name: value for name, value in conditions.items() if value is not None}

@@ -162,7 +162,7 @@ def test_without_greenback_it_says_how_to_get_it(
     monkeypatch.chdir(scripts)
     monkeypatch.setattr(_cli.importlib.util, "find_spec", lambda name: None)
     result = CliRunner().invoke(cli, ["tdimon", "--host", "10.0.0.5", "server.py"])
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert 'pip install "wsock[win32]"' in result.output
 
 

@@ -105,9 +105,9 @@ def test_the_list_of_topics() -> None:
 
 
 def test_an_unknown_name_suggests_near_ones() -> None:
-    """A slip is answered with what it might be."""
+    """A slip is answered with what it might be; exit code 2."""
     result = wsock("explain", "FD_REED")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "near: FD_READ" in result.output
 
 
@@ -146,11 +146,18 @@ def test_an_example_of_one_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert (tmp_path / "one.py").is_file()
 
 
-def test_an_unknown_example() -> None:
-    """The known ones are named."""
-    result = wsock("examples", "show", "ecco")
-    assert result.exit_code == 1
+@pytest.mark.parametrize("command", ["show", "copy"])
+def test_an_unknown_example(command: str) -> None:
+    """The known ones are named; exit code 2."""
+    result = wsock("examples", command, "ecco")
+    assert result.exit_code == 2
     assert "there are: " in result.output
+
+
+def test_the_help_tells_the_exit_codes() -> None:
+    """What the command was asked wrongly is 2, what could not be done is 1."""
+    text = " ".join(wsock("--help").output.split())
+    assert "Exit codes: 0 done; 1 could not be done; 2 asked wrongly" in text
 
 
 def test_demo_is_the_login_servers(monkeypatch: pytest.MonkeyPatch) -> None:

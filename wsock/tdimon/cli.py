@@ -234,7 +234,7 @@ def _on_hosts(
     try:
         # The command around this one brings it: this folder knows no virtual network.
         scripts = ctx.obj["scripts"](hosts, network, wires["seed"], conditions)
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise click.UsageError(str(error)) from error
     return functools.partial(_run_scripts, scripts, pcap)
 

@@ -378,7 +378,7 @@ def test_without_greenback_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     """The extra win32."""
     monkeypatch.setattr(_run_command.importlib.util, "find_spec", lambda name: None)
     result = CliRunner().invoke(cli, ["run", *HOSTS])
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert 'pip install "wsock[win32]"' in result.output
 
 
