@@ -3,7 +3,9 @@
 #   python -m benchmarks.charts RESULTS.json FOLDER
 #
 # One chart a cell: CPU microseconds a message, user and system apart, the shortest bar first; the
-# whisker is the distance of the quartiles. Needs matplotlib (extra bench, .venv-bench).
+# whisker is the distance of the quartiles; below stand the command, the machine and the versions,
+# so that a chart that is copied elsewhere still says where it is from. Needs matplotlib (extra
+# bench, .venv-bench).
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks.cells import LIMITS, WSOCK
-from benchmarks.report import median
+from benchmarks.report import median, provenance
 from benchmarks.summary import Table
 
 THEMES = {
@@ -37,11 +39,11 @@ def rows(table: Table, cell: str, metric: str) -> list[tuple[float, float, str]]
     return sorted(found, reverse=True)
 
 
-def draw(table: Table, cell: str, colours: dict[str, str]) -> Figure:
-    """The chart of one cell."""
+def draw(table: Table, cell: str, colours: dict[str, str], origin: str) -> Figure:
+    """The chart of one cell; `origin` stands below it."""
     idle = cell.startswith("idle")
     bars = rows(table, cell, "pss_kib" if idle else "us")
-    figure = Figure(figsize=(8, 0.6 + 0.34 * len(bars)), layout="constrained")
+    figure = Figure(figsize=(8, 1.0 + 0.34 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
     for place, (value, spread, server) in enumerate(bars):
         error = spread / 2 if spread < value else 0
@@ -57,6 +59,7 @@ def draw(table: Table, cell: str, colours: dict[str, str]) -> Figure:
     for side in axes.spines.values():
         side.set_visible(False)
     axes.xaxis.set_visible(False)
+    figure.supxlabel(origin, color=colours["text"], x=0.01, ha="left", fontsize=7)
     return figure
 
 
@@ -76,7 +79,7 @@ def write(results: dict[str, Any], folder: Path) -> list[Path]:
     for cell in table.cells():
         for theme, colours in THEMES.items():
             path = folder / f"{cell.replace(' ', '-').replace('/', '-')}-{theme}.svg"
-            chart = draw(table, cell, colours)
+            chart = draw(table, cell, colours, provenance(results))
             chart.savefig(path, transparent=True, metadata={"Date": None})
             files.append(path)
     return files

@@ -126,6 +126,14 @@ def rate_rows(samples: Iterable[dict[str, Any]]) -> list[list[str]]:
     ]
 
 
+def provenance(results: dict[str, Any]) -> str:
+    """Command, machine and the versions that matter most, in one line: for below a chart."""
+    machine = results["machine"]
+    versions = [f"{name} {machine['versions'][name]}" for name in ("trio", "uvloop")]
+    where = [machine["cpu"], f"{machine['cpus']} CPUs", machine["kernel"], machine["python"]]
+    return f"{results['command']}\n" + ", ".join([*where, *versions, f"wsock {machine['wsock']}"])
+
+
 def report(results: dict[str, Any]) -> str:
     """The whole report of one set of results, as `python -m benchmarks --json` writes them."""
     table = Table(results["samples"])
