@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ._socket import Socket
 
-__all__ = ["Share", "Worker", "run_worker"]
+__all__ = ["Share", "Worker", "group_signals", "run_worker"]
 
 #: How long a worker that leaves still accepts, if clients keep coming.
 LINGER_S: Final = 1.0
@@ -238,6 +238,11 @@ async def _main(
             listener.close()
 
 
+def group_signals() -> set[signal.Signals]:
+    """Return the signals that a terminal sends to a whole process group."""
+    return {signal.SIGINT, signal.SIGHUP}
+
+
 def run_worker(
     function: Callable[..., Awaitable[object]],
     args: tuple[Any, ...],
@@ -258,6 +263,7 @@ def run_worker(
       wait_ready: ``function`` says itself when it is ready.
       drain_timeout: seconds that it may take to leave.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in group_signals():
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, group_signals())  # blocked since it was started
     trio.run(_main, function, args, index, sockets, loads, control, wait_ready, drain_timeout)

@@ -6,7 +6,10 @@
 #
 # Rule 1: workers are fresh interpreters (multiprocessing's "spawn"), never forks of a running
 #         Trio, whose epoll, tasks and locks a child must not have.
-# Rule 2: whoever makes one runs ``reap``; it ends with the process, of which nothing is left.
+# Rule 2: what a terminal sends to the whole process group ends nothing that is started here:
+#         neither a worker that has no handlers yet nor multiprocessing's resource tracker, which
+#         "spawn" starts whether anything is tracked or not, and which minds Ctrl-C but no hang-up.
+# Rule 3: whoever makes one runs ``reap``; it ends with the process, of which nothing is left.
 #
 # Sources: multiprocessing, "Contexts and start methods".
 """Worker processes as their supervisor sees them."""
@@ -15,17 +18,19 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import signal
 import socket as std
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from ._worker import GONE, READY, run_worker
+from ._worker import GONE, READY, group_signals, run_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableSequence, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, MutableSequence, Sequence
 
 __all__ = ["Job", "WorkerProcess", "shared_loads"]
 
@@ -41,6 +46,22 @@ def shared_loads(workers: int) -> MutableSequence[int]:
     """Return the memory in which workers tell each other how many sockets they have."""
     loads: MutableSequence[int] = _SPAWN.RawArray("i", [GONE] * workers)
     return loads
+
+
+@contextmanager
+def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    """Start processes in which ``signals`` are blocked; here they wait until the block is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Start multiprocessing's resource tracker, unless it runs: deaf to SIGHUP for its life."""
+    with _blocked({signal.SIGHUP}):
+        resource_tracker.ensure_running()
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,9 @@ class WorkerProcess:
                 name=f"wsock worker {index}",
             )
             try:
-                self._process.start()
+                _start_tracker()  # by itself: it unblocks SIGINT in this thread
+                with _blocked(group_signals()):
+                    self._process.start()
             except BaseException:
                 ours.close()
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import trio
@@ -68,6 +69,14 @@ async def farewell(worker: wsock.Worker) -> None:
         while True:
             sock, _ = await worker.listener.accept()
             nursery.start_soon(serve, sock)
+
+
+async def tells_what_is_blocked(worker: wsock.Worker) -> None:
+    """Sends each client the signals that this process keeps from being delivered."""
+    while True:
+        sock, _ = await worker.listener.accept()
+        with sock:
+            await sock.send(repr(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))).encode())
 
 
 async def cleans_up(worker: wsock.Worker, mark: str) -> None:

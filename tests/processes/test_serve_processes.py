@@ -374,7 +374,10 @@ def program(tmp_path: Path) -> Any:
     with std.create_server((HOST, 0)) as probe:
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, programs.__file__, str(port)], stderr=subprocess.PIPE, text=True
+        [sys.executable, programs.__file__, str(port)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     with process:
         yield process, port
@@ -425,6 +428,44 @@ async def test_sigterm_lets_clients_finish(program: tuple[subprocess.Popen[str],
             assert await served_by(stream, b"still here") == who
             assert process.poll() is None
         assert await trio.to_thread.run_sync(process.wait) == 0
+
+
+async def test_a_hang_up_of_the_whole_process_group(
+    program: tuple[subprocess.Popen[str], int],
+) -> None:
+    """A terminal that is closed: the workers are replaced, and nothing else has ended."""
+    process, port = program
+    with trio.fail_after(PATIENCE_S):
+        before = await ask_port(port)
+        os.killpg(process.pid, signal.SIGHUP)
+        await until(lambda: gone(before))
+        assert await ask_port(port) != before
+        process.send_signal(signal.SIGTERM)
+        assert await trio.to_thread.run_sync(process.wait) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
+async def test_a_signal_to_the_group_meets_a_worker_that_begins(name: str) -> None:
+    """Before it runs any code of ours it is as deaf to it as later."""
+    async with serving(workers=1) as server:
+        fresh = server.pids[0]
+        os.kill(fresh, getattr(signal, name))
+        await server.wait_ready()
+        assert await ask(server) == fresh
+        assert server.restarts == 0
+
+
+async def test_no_signal_stays_blocked() -> None:
+    """Programs that a worker starts hear what the worker ignores, if they want to."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    async with (
+        serving(programs.tells_what_is_blocked, workers=1) as server,
+        await connected(server) as stream,
+    ):
+        assert await stream.receive_some(100) == b"[]"
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 async def test_workers_do_not_outlive_their_supervisor(
