@@ -1,6 +1,6 @@
 # Several cores: how much more two workers serve than one, in one run, one after the other.
 #
-#   python -m benchmarks.processes [--workers 2] [--work 5000] [--rounds 5]
+#   python -m benchmarks.processes [--workers 2] [--work 5000] [--rounds 5] [--json FILE]
 #
 # Each message costs the server some work of the interpreter, so that the load generator leaves
 # room: with no work it takes a core itself, and two cores show nothing. Beside each throughput
@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import multiprocessing
 import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 import wsock
-from benchmarks.environment import ROOT
+from benchmarks.environment import ROOT, describe
 from benchmarks.report import markdown, shown
 from benchmarks.running import load_command, parse_load
 from benchmarks.summary import Figure
@@ -131,6 +133,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--json", type=Path, help="where the raw samples go")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -149,6 +152,14 @@ def main() -> None:
             served[count].append(measure(count, options.work, options.seconds))
             if options.work:
                 possible[count].append(bare(count, options.work, options.seconds))
+    if options.json:
+        kept = {
+            "command": f"python -m benchmarks.processes {' '.join(sys.argv[1:])}",
+            "machine": describe(Path(sys.executable)),
+            "served": {count: served[count] for count in counts},
+            "bare": {count: possible[count] for count in counts},
+        }
+        options.json.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     rows = []
     for count in counts:
         rates = [rate for rate, _ in served[count]]

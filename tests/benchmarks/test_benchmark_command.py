@@ -195,6 +195,16 @@ def test_without_a_compiler_the_generator_in_python_is_used_and_the_report_says_
     assert "load generator: the one in Python, since no C compiler was found" in text
 
 
+def test_no_goal_is_judged_under_the_generator_in_python() -> None:
+    """A server that is woken for fewer messages at a time pays more for each."""
+    many = [{"server": "message", "cell": "idle 9000", "round": n, "pss_kib": 0.5} for n in (0, 1)]
+    found = {
+        generator: report(results(generator) | {"samples": many}) for generator in ("c", "python")
+    }
+    assert re.search(r"KiB an idle connection, idle 9000 .*\| met +\|", found["c"])
+    assert re.search(r"KiB an idle connection, idle 9000 .*\| not judged +\|", found["python"])
+
+
 def test_a_closed_loop_has_no_column_above_the_median() -> None:
     """Coordinated omission."""
     text = report(results("c"))
