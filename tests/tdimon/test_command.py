@@ -326,10 +326,14 @@ def test_what_the_program_does_to_its_output_is_its_own(echo: str, tmp_path: Pat
     with open(echo, encoding="utf-8") as file:
         text = file.read()
     (tmp_path / "odd.py").write_text(
-        "import contextlib, io, sys, time\ncaught = io.StringIO()\n"
+        "import contextlib, io, sys, threading\nfrom wsock.tdimon.screen import Stream\n"
+        "caught = io.StringIO()\nshown = threading.Semaphore(0)\nrefresh = Stream.refresh\n"
+        "Stream.refresh = lambda stream: (refresh(stream), shown.release())\n"
         "with contextlib.redirect_stdout(caught):\n"
         + "".join(f"    {line}\n" for line in text.splitlines())
-        + "    time.sleep(0.5)  # the rows are shown meanwhile\n"
+        + "    while shown.acquire(blocking=False): pass\n"
+        "    for _ in range(2):  # the second one began after all that was done, and shows it\n"
+        "        assert shown.acquire(timeout=30)\n"
         "print('caught:', repr(caught.getvalue()))\nsys.stdout.close()\n",
         encoding="utf-8",
     )
