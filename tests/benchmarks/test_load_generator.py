@@ -260,6 +260,25 @@ def test_at_a_given_rate_latency_counts_from_the_moment_due() -> None:
 
 
 @needs_compiler
+def test_at_a_given_rate_what_could_not_be_sent_in_time_is_late_too() -> None:
+    """A pause of 0.3 s makes 2,400 messages late: also those that the generator held back then."""
+
+    def pausing(sock: socket.socket) -> None:
+        seen = 0
+        while data := sock.recv(65536):
+            if seen < 8000 <= seen + len(data):
+                threading.Event().wait(0.3)
+            seen += len(data)
+            sock.sendall(data)
+
+    with serving(pausing) as port:
+        options = ("--rate", "8000", "--connections", "1", "--size", "20", "--warmup", "0")
+        result = load([str(load_generator())], port, *options, "--duration", "0.5")
+    assert result["p90_us"] > 100_000
+    assert result["p50_us"] > 10_000
+
+
+@needs_compiler
 def test_at_a_given_rate_what_is_never_answered_counts_too() -> None:
     """With the age that it has reached: who falls silent does not look fast."""
 
