@@ -9,7 +9,7 @@ import trio
 
 import wsock
 from wsock.virtual import Host, Network
-from wsock.virtual.tdi_stream import RELEASE_PATIENCE_NS, REST_PATIENCE_NS
+from wsock.virtual.tdi_ending import RELEASE_PATIENCE_NS, REST_PATIENCE_NS
 
 LINGER_S = 5
 
