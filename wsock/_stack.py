@@ -45,12 +45,14 @@ class Stack:
       notifications: "documented" follows Microsoft's pages, "windows" what Windows does where the
         two differ (winsock semantics, section 12). "windows" needs epoll or a virtual network.
       flush_timeout: seconds without progress after which a closed socket with bytes unsent is
-        aborted (and counted).
-      exit_flush_timeout: the same at the end of the Trio run.
+        aborted (and counted in ``provider.flushes_given_up``); 60 unless the provider has another.
+      exit_flush_timeout: the same at the end of the Trio run, 2; not on a virtual network, which
+        ends with its run.
       receive_buffer, send_buffer: SO_RCVBUF and SO_SNDBUF of fresh sockets on providers that push.
 
     Raises:
-      ValueError: an unknown engine or way of notifying, or one that the other excludes.
+      ValueError: an unknown engine or way of notifying, or one that the other excludes; a timeout
+        that the provider does not have.
     """
 
     __slots__ = (
@@ -74,8 +76,8 @@ class Stack:
         provider: Any = None,  # noqa: ANN401  (a tdi.Provider; the engine-only keywords differ)
         engine: str | None = None,
         notifications: Notifications = "documented",
-        flush_timeout: float = 60.0,
-        exit_flush_timeout: float = 2.0,
+        flush_timeout: float | None = None,
+        exit_flush_timeout: float | None = None,
         receive_buffer: int = DEFAULT_BUFFER,
         send_buffer: int = DEFAULT_BUFFER,
     ) -> None:
@@ -84,7 +86,7 @@ class Stack:
                 f"Stack: notifications={notifications!r}: expected 'documented' or 'windows'"
             )
         if provider is None:
-            provider = _kernel_provider(engine, flush_timeout, exit_flush_timeout)
+            provider = _kernel_provider(engine)
         elif engine is not None:
             raise ValueError("Stack: engine is the machine's; it does not go with a provider")
         if notifications == "windows" and getattr(provider, "engine", "") == "waits":
@@ -92,6 +94,7 @@ class Stack:
                 "Stack: notifications='windows' needs epoll or a virtual network: with 'waits' a "
                 "release or an arrival behind unread data gives no wake-up"
             )
+        _set_timeouts(provider, flush_timeout=flush_timeout, exit_flush_timeout=exit_flush_timeout)
         self.name = name
         self.provider = provider
         self.device = tdi.Device(name, provider)
@@ -204,12 +207,19 @@ class Stack:
             afd.trace_endpoint(endpoint, on=False)
 
 
-def _kernel_provider(engine: str | None, flush_timeout: float, exit_flush_timeout: float) -> Any:  # noqa: ANN401
+def _kernel_provider(engine: str | None) -> Any:  # noqa: ANN401
     from .kernel import KernelProvider
 
-    return KernelProvider(
-        engine, flush_timeout=flush_timeout, exit_flush_timeout=exit_flush_timeout
-    )
+    return KernelProvider(engine)
+
+
+def _set_timeouts(provider: Any, **timeouts: float | None) -> None:  # noqa: ANN401
+    given = {name: value for name, value in timeouts.items() if value is not None}
+    for name in given:
+        if not hasattr(provider, name):
+            raise ValueError(f"Stack: {provider!r} has no {name}")
+    for name, value in given.items():
+        setattr(provider, name, value)
 
 
 _default: Stack | None = None

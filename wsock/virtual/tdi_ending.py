@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from wsock.virtual.tcp.connection import Connection
     from wsock.virtual.tdi_provider import VirtualProvider
 
-__all__ = ["RELEASE_PATIENCE_NS", "REST_PATIENCE_NS", "EndingStream"]
+__all__ = ["RELEASE_PATIENCE_NS", "EndingStream"]
 
 _NANOSECONDS: Final = 1_000_000_000
+_FOREVER_S: Final = 1e9  # a flush_timeout may be math.inf
 
 #: A client that closed first waits so long for the peer's release, then it aborts (NOTES R8).
 RELEASE_PATIENCE_NS: Final = 120 * _NANOSECONDS
-#: How often a closed socket looks whether its rest has moved; if it has not, it aborts.
-REST_PATIENCE_NS: Final = 60 * _NANOSECONDS
 
 
 class EndingStream(FileOfHost):
     """A TCP socket of a virtual host as far as the end of its connection goes."""
 
     __slots__ = (
-        "_closed_above", "_patience", "as_a_kernel", "connection", "host", "provider", "tcp",
+        "_closed_above", "_moved_ns", "_patience", "as_a_kernel", "connection", "host", "provider",
+        "tcp",
     )  # fmt: skip
 
     def __init__(self, provider: VirtualProvider) -> None:
@@ -57,6 +57,8 @@ class EndingStream(FileOfHost):
         #: Closed by its user, while what was accepted still goes out.
         self._closed_above = False
         self._patience: Any = None
+        #: When bytes were acknowledged last, since something is waited for.
+        self._moved_ns = 0
 
     @abstractmethod
     def available(self) -> int:
@@ -122,7 +124,8 @@ class EndingStream(FileOfHost):
     def _start_patience(self, timeout: float | None) -> None:
         """Bound what is left: the sending by SO_LINGER's seconds, the peer's release by ours.
 
-        Without SO_LINGER the sending takes as long as it takes, while it gets on.
+        Without SO_LINGER the sending takes as long as it takes, while it gets on: it may stand
+        still for the provider's ``flush_timeout``.
         """
         now = self.host.scheduler.now
         end = now + RELEASE_PATIENCE_NS
@@ -131,17 +134,27 @@ class EndingStream(FileOfHost):
             lingered = now + round(timeout * _NANOSECONDS)
             self._patience = self.provider.call_at(lingered, lambda: self._lingered_until(end))
         elif tcp is not None and len(tcp.send_buffer):
-            acked = tcp.send_buffer.start
-            self._patience = self.provider.call_at(
-                now + REST_PATIENCE_NS, lambda: self._look_at_rest(acked)
-            )
+            self._moved_ns = now
+            self._await_rest()
         else:
             self._patience = self.provider.call_at(end, self._out_of_patience)
 
-    def _look_at_rest(self, acked: int) -> None:
-        """Go on waiting if more is acknowledged than the ``acked`` bytes of the last look."""
-        if self.tcp is not None and self.tcp.send_buffer.start > acked:
+    def _await_rest(self) -> None:
+        """Look again when the time is over; earlier, if that is long: all may have gone by then."""
+        at = min(self._rest_limit(), self.provider.clock() + RELEASE_PATIENCE_NS)
+        self._patience = self.provider.call_at(at, self._look_at_rest)
+
+    def _rest_limit(self) -> int:
+        """When the rest is given up if it does not move."""
+        seconds = min(self.provider.flush_timeout, _FOREVER_S)
+        return self._moved_ns + round(seconds * _NANOSECONDS)
+
+    def _look_at_rest(self) -> None:
+        """Go on waiting if bytes were acknowledged meanwhile: for more, or for the release."""
+        if not self.rest_length():
             self._start_patience(None)
+        elif self._rest_limit() > self.provider.clock():
+            self._await_rest()
         else:
             self._out_of_patience()
 
@@ -157,12 +170,18 @@ class EndingStream(FileOfHost):
         self._patience = None
         connection, tcp = self.connection, self.tcp
         if connection is not None and tcp is not None:
+            if self.rest_length():
+                self.provider.flushes_given_up += 1
             tcp.abort()
             connection.complete_disconnect(Status.IO_TIMEOUT, DisconnectFlags.ABORT)
 
     def _end(self, connection: ConnectionObject | None, status: Status, flags: int) -> None:
         if connection is not None:
             connection.complete_disconnect(status, flags)
+
+    def rest_length(self) -> int:
+        """Bytes that TCP has taken and not had acknowledged."""
+        return len(self.tcp.send_buffer) if self.tcp is not None else 0
 
     def finish_release(self, timeout: float | None) -> None:
         """Closed above after a release: data that comes when all is sent is answered by a reset."""

@@ -34,7 +34,13 @@ FIRST_DESCRIPTOR: Final = 1 << 30
 
 
 class VirtualProvider:
-    """Makes files on the TCP/IP of one virtual host."""
+    """Makes files on the TCP/IP of one virtual host.
+
+    Attributes:
+      flush_timeout: seconds that a closed socket's rest may make no progress before it is aborted.
+      flushes_given_up: closed sockets whose rest was given up, by that or by SO_LINGER's seconds.
+        (There is no exit_flush_timeout: the network's run ends for both sides at once.)
+    """
 
     families: ClassVar[frozenset[int]] = frozenset({int(std.AF_INET)})
     eager: ClassVar[bool] = True
@@ -42,6 +48,8 @@ class VirtualProvider:
 
     def __init__(self, host: HostCore) -> None:
         self.host = host
+        self.flush_timeout = 60.0
+        self.flushes_given_up = 0
         self._next_descriptor = FIRST_DESCRIPTOR
         self._owner = Owner(f"{host.name} afd")
 

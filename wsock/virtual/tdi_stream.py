@@ -365,10 +365,6 @@ class VirtualStream(EndingStream):
         """Return the number that stands for a descriptor."""
         return self.descriptor
 
-    def rest_length(self) -> int:
-        """Bytes that TCP has taken and not had acknowledged."""
-        return len(self.tcp.send_buffer) if self.tcp is not None else 0
-
     # Upcalls of TCP (TcpClient)
 
     def connected(self, connection: Connection) -> None:
@@ -412,6 +408,8 @@ class VirtualStream(EndingStream):
     def sent(self, connection: Connection, count: int) -> None:
         """More bytes were acknowledged."""
         del connection
+        if self._patience is not None:
+            self._moved_ns = self.provider.clock()
         if self.connection is not None and self.connection.client is not None:
             self.connection.sent(count)
 
