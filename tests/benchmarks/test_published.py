@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +41,22 @@ def test_where_wsock_loses_stands_beside_the_first_chart(page: str) -> None:
 def test_all_pages_tell_the_same_losses() -> None:
     """None is left out for those who read only one."""
     assert losses(PAGES[0]) == losses(PAGES[1]) == losses(PAGES[2])
+
+
+def test_the_figures_are_those_of_the_published_samples() -> None:
+    """Goals, losses, and every cell: the samples beside the page give the same lines."""
+    samples = ROOT / "docs" / "benchmarks" / "quick.json"
+    report = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--from", str(samples)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    tables = re.findall(r"^\|.*\|$", report, re.MULTILINE)
+    assert len(tables) > 50
+    page = set(Page("docs/benchmarks.md").text.splitlines())
+    assert [line for line in tables if line not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
