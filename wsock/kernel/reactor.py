@@ -119,7 +119,7 @@ class EpollReactor(trio.abc.Instrument):
         if self.dead:
             return
         number = file.fileno()
-        if self._table[number] is file:  # (-1, of a file that is closed, is another one)
+        if number >= 0 and self._table[number] is file:
             self._table[number] = None
             self._epoll.unregister(number)
 
