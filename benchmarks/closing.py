@@ -25,7 +25,7 @@ import trio
 import wsock
 from benchmarks.environment import ROOT, cpus
 from benchmarks.report import markdown, shown
-from benchmarks.running import first_line, load_command, on_cpus, parse_load
+from benchmarks.running import first_line, idle_crowd, on_cpus
 from benchmarks.summary import Figure
 from wsock import FD_ACCEPT, FD_CLOSE, FD_READ, WM_USER
 
@@ -177,17 +177,7 @@ def closed_at_once(model: str, size: int) -> dict[str, float]:
     with server:
         try:
             port = json.loads(first_line(server))["port"]
-            with on_cpus(cpus()[1]):
-                crowd = subprocess.Popen(
-                    [*load_command(), *("--port", str(port), "--mode", "idle", *connections)],
-                    cwd=ROOT,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            with crowd:
-                assert crowd.stdout is not None
-                parse_load(crowd.stdout.readline())
+            with idle_crowd(["--port", str(port), "--mode", "idle", *connections]) as (crowd, _):
                 server.send_signal(signal.SIGSTOP)
                 os.waitpid(server.pid, os.WUNTRACED)  # it has stopped
                 crowd.kill()

@@ -128,6 +128,7 @@ def notifications(sock: wsock.Socket, endpoint: Any) -> Iterator[Rung]:  # noqa:
     window = wsock.Window()
     sock.async_select(window, WM_USER, FD_READ | FD_CLOSE)
     queue = window.queue
+
     def post() -> None:
         for _ in range(BATCH):
             endpoint.file.reader.on_readable()

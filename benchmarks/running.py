@@ -218,9 +218,17 @@ def measure_idle(server: Server, cell: Cell, common: list[str]) -> dict[str, Any
     """
     run_load([*common, "--connections", "50", "--warmup", "0.1", "--duration", "0.2"])
     before = memory_kib(server.process.pid)
+    with idle_crowd([*common, *cell.options()]) as (_, ready):
+        after = memory_kib(server.process.pid)
+    return {f"{name}_kib": (after[name] - before[name]) / ready for name in after}
+
+
+@contextlib.contextmanager
+def idle_crowd(arguments: list[str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Connections that stay, each served once: who holds them, and how many; at the end they go."""
     with on_cpus(*load_cpus()):
         crowd = subprocess.Popen(
-            [*load_command(), *common, *cell.options()],
+            [*load_command(), *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -228,9 +236,7 @@ def measure_idle(server: Server, cell: Cell, common: list[str]) -> dict[str, Any
         )
     with crowd:
         assert crowd.stdout is not None
-        ready = parse_load(crowd.stdout.readline())["ready"]
-        after = memory_kib(server.process.pid)
-    return {f"{name}_kib": (after[name] - before[name]) / ready for name in after}
+        yield crowd, parse_load(crowd.stdout.readline())["ready"]
 
 
 def memory_kib(pid: int) -> dict[str, float]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
+
+from tests.benchmarks.counting import executed
 
 # Counts the lines executed while 40 messages are echoed one by one, beside so many idle
 # connections (each with an armed FD_READ) or so many timers that are not due.
@@ -16,13 +14,6 @@ import trio, wsock
 from wsock import FD_CLOSE, FD_READ, WM_USER
 gc.disable()
 kind, amount = sys.argv[1], int(sys.argv[2])
-count = 0
-def local(frame, what, argument):
-    global count
-    count += what == "line"
-    return local
-def every(frame, what, argument):
-    return local
 def pair():
     near, far = socket.socketpair()
     near.setblocking(False)
@@ -44,7 +35,7 @@ async def main():
         nursery.start_soon(window.run, procedure)
         for turn in range(60):
             if turn == 20:
-                sys.settrace(every)
+                sys.settrace(counting("line"))
             await peer.send(b"hello")
             await peer.recv(100)
         sys.settrace(None)
@@ -54,22 +45,12 @@ async def main():
         far.close()
     sock.close()
 trio.run(main)
-print(count)
 """
 
 
 def lines(kind: str, amount: int) -> int:
     """The least of three counts: a wake-up that comes in two halves executes more."""
-    return min(
-        int(
-            subprocess.check_output(
-                [sys.executable, "-c", COUNT, kind, str(amount)],
-                text=True,
-                env=os.environ | {"PYTHONHASHSEED": "0"},
-            )
-        )
-        for _ in range(3)
-    )
+    return min(executed(COUNT, kind, str(amount)) for _ in range(3))
 
 
 @pytest.mark.parametrize("kind", ["connections", "timers"])

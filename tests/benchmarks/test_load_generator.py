@@ -291,9 +291,7 @@ def test_at_a_given_rate_what_is_never_answered_counts_too() -> None:
 
     with serving(falling_silent) as port:
         options = ("--rate", "500", "--connections", "1", "--size", "20")
-        result = load(
-            [str(load_generator())], port, *options, "--warmup", "0", "--duration", "0.2"
-        )
+        result = load([str(load_generator())], port, *options, "--warmup", "0", "--duration", "0.2")
     assert result["messages"] == 20
     assert result["unanswered"] == pytest.approx(80, abs=3)
     assert result["p50_us"] > 1_000_000

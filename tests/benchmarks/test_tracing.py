@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from benchmarks import tracing
+from tests.benchmarks.counting import executed
 
 # Counts the bytecodes that wsock and the standard library execute in one turn of the echo.
 COUNT = """
@@ -18,33 +15,21 @@ import trio
 gc.disable()  # what a collection calls would be counted where it happens to come
 tracing.prepare(sys.argv[1])
 tracing.TURN_MESSAGES = 50
-count = 0
-def local(frame, what, argument):
-    global count
-    count += what == "opcode"
-    return local
-def every(frame, what, argument):
-    frame.f_trace_opcodes = True
-    return local
 turns = iter(range(3))
 def wait_for_turn():
     number = next(turns, None)
-    sys.settrace(None if number is None or number < 1 else every)
+    sys.settrace(None if number is None or number < 1 else counting("opcode"))
     return number is not None
 def say(spent):
     sys.settrace(None)
 def run():
     trio.run(tracing.serve, wait_for_turn, say)
 run()
-print(count)
 """
 
 
 def bytecodes(variant: str) -> int:
-    output = subprocess.check_output(
-        [sys.executable, "-c", COUNT, variant], text=True, env=os.environ | {"PYTHONHASHSEED": "0"}
-    )
-    return int(output)
+    return executed(COUNT, variant)
 
 
 def test_nothing_more_is_executed_when_nobody_watches() -> None:
