@@ -137,6 +137,9 @@ class TLSChannel(Notifier):
             return errors.WSAECONNABORTED.winerror  # as every endpoint
         return self._close_code or TLSError.winerror
 
+    def forget_urgent(self) -> None:
+        """TLS has no urgent data, so nobody looked for any."""
+
     def arrive(self, bit: int, code: int = 0) -> None:
         """Report, if the window is still there."""
         if not self.window.closed:

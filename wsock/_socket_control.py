@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import socket as std
 import warnings
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 import trio
@@ -393,7 +394,8 @@ class SocketControl:
         """
         endpoint = self._endpoint
         if not endpoint.attention & afd.RELEASED:
-            endpoint.check_thread("closesocket")
+            if endpoint.file.thread != get_ident():
+                endpoint.check_thread("closesocket")
             waiters = endpoint.send_waiters
             if waiters and any(isinstance(waiter, RestWaiter) for waiter in waiters):
                 endpoint.interrupt_send()

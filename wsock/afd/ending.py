@@ -117,7 +117,8 @@ class EndingEndpoint(SendingEndpoint):
         self.attention &= ~DISCONNECTING
         if status is not SUCCESS:
             self.attention |= RESET
-        self._give_back_when_due()
+        if self.state == CLOSING:
+            self._give_back_when_due()
         if self.send_waiters is not None:
             while self.state == CLOSING and self.wake_sender():  # in aclose, until all is out
                 pass
@@ -152,7 +153,12 @@ class EndingEndpoint(SendingEndpoint):
         connection.disassociate()
         connection.cleanup()
         connection.close()
-        self.give_back_address()
+        address = self.address
+        if address is not None and address.users > 1:  # ``give_back_address`` in place
+            address.users -= 1
+            self.address = None
+        else:
+            self.give_back_address()
         self.finish()
 
     def _release_objects(self, connection: ConnectionObject) -> None:

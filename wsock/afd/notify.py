@@ -134,6 +134,10 @@ class Notifier(ABC):
     def close_code(self) -> int:
         """The error code that an FD_CLOSE would carry."""
 
+    @abstractmethod
+    def forget_urgent(self) -> None:
+        """FD_OOB was selected, and nobody has to hear of urgent data any more."""
+
     # Reporting
 
     def arrive(self, bit: int, code: int = 0) -> None:
@@ -214,6 +218,8 @@ class Notifier(ABC):
     def deselect(self) -> None:
         """Tell nobody any more: the socket is closed."""
         target, self.target = self.target, None
+        if self.mask & FD_OOB:
+            self.forget_urgent()
         self.message = self.mask = self.posts = 0
         self.owner = self.notice = None
         if target is not None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import socket as std
 from contextlib import suppress
 from operator import index
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import errors
@@ -292,7 +293,8 @@ class StreamEndpoint(EndingEndpoint):
         Raises:
           WSAEWOULDBLOCK: nobody waits. WSAEINVAL: not listening.
         """
-        self.check_open("accept")
+        if self.attention != NOT_CONNECTED or self.file.thread != get_ident():
+            self.check_open("accept")
         pool = self.pool
         if pool is None:
             raise errors.WSAEINVAL("accept", self.state, "the socket is not listening")
@@ -398,8 +400,14 @@ class StreamEndpoint(EndingEndpoint):
         return endpoint
 
     def begin(self) -> None:
-        """The accepted socket exists: report what holds, and let the transport report."""
+        """The accepted socket exists: report what holds, and let the transport report.
+
+        Where the first report of the transport says what holds, messages wait for that: an edge
+        comes anyhow, and a look before it is one call of the system more for each connection.
+        """
         mask = self.mask
+        if self.posts and not self.attention and self.file.begin_telling(room=mask & FD_WRITE):
+            return
         if mask & FD_READ and self.can_receive():
             self.arrive(FD_READ)  # before FD_WRITE, where both hold
         attention = self.attention
@@ -411,18 +419,17 @@ class StreamEndpoint(EndingEndpoint):
         if mask & FD_OOB:
             self.file.watch_urgent(on=True)
 
+    def on_begun(self) -> None:
+        """The transport has begun to report, and there is room."""
+        if not self.attention & (SHUT_SEND | RESET):
+            self.arrive(FD_WRITE)
+
     # close
 
     def select(self, target: Target | None, message: int, mask: int, owner: Any) -> None:  # noqa: ANN401
         """Replace the selection; the transport looks for urgent data only while it is of use."""
         super().select(target, message, mask, owner)
         self.file.watch_urgent(on=bool(mask & FD_OOB))
-
-    def deselect(self) -> None:
-        """The same for a socket that is closed."""
-        if self.mask & FD_OOB:
-            self.file.watch_urgent(on=False)
-        super().deselect()
 
     def close(self, *, abort: bool = False) -> None:
         """closesocket: end the connection and give its objects back (R8, R10). Never waits.

@@ -67,7 +67,8 @@ class KernelFile(UnsupportedRequests, std.SocketType):
     connection: Any
     provider: KernelProvider
     phase: int = NO_STREAM
-    blocked: bool = False
+    #: Not 0: an edge is owed, which the reactor has to bring here.
+    blocked: int = 0
     #: What this file holds in the table of bindings; only stream files ever do.
     bound: tuple[int, bytes, int] | None = None
 
@@ -79,7 +80,7 @@ class KernelFile(UnsupportedRequests, std.SocketType):
         proto: int,
         fileno: int | None = None,
     ) -> None:
-        super().__init__(family, type, proto, fileno)
+        std.SocketType.__init__(self, family, type, proto, fileno)
         self.setblocking(False)
         self.provider = provider
         self.address: AddressObject | None = None

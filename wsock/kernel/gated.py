@@ -22,6 +22,10 @@ class GatedStream(KernelStream):
 
     __slots__ = ()
 
+    def begin_telling(self, *, room: object) -> bool:
+        """Not here: what is ready already gives no report of its own."""
+        return False
+
     def recv(self, max_bytes: int, flags: int = 0, /) -> bytes:
         """Receive; one that leaves nothing arms the next wait."""
         try:

@@ -119,7 +119,7 @@ class KernelListener(KernelFile):
           StatusError: out of descriptors or memory; it is tried again after 100 ms.
             NETWORK_DOWN: this listener has failed.
         """
-        if self.fileno() < 0:
+        if self.reactor is None and self.fileno() < 0:
             raise StatusError(Status.NETWORK_DOWN)
         self.holding = False
         if self.stopped:

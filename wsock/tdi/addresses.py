@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 from operator import index
 from typing import Any, Final
 
@@ -38,6 +39,10 @@ PROTOCOL_NAMES: Final[dict[int, str]] = {
 _AF_INET: Final = int(socket.AF_INET)
 _AF_INET6: Final = int(socket.AF_INET6)
 _AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", -1)
+
+#: ``inet_ntoa``, which takes longer than all else of ``unpack``; clients come from the same hosts
+#: again and again.
+_dotted: Final = lru_cache(1024)(socket.inet_ntoa)
 
 
 def pack(family: int, address: SocketAddress) -> bytes:
@@ -79,7 +84,7 @@ def why_bad(address: SocketAddress, problem: Exception) -> str:
 def unpack(family: int, packed: bytes) -> SocketAddress:
     """Return the standard library's form of a packed address."""
     if family == _AF_INET:
-        return (socket.inet_ntoa(packed[:4]), int.from_bytes(packed[4:6], "big"))
+        return _dotted(packed[:4]), packed[4] << 8 | packed[5]
     if family == _AF_INET6:
         flow, scope = packed[18:22], packed[22:26]
         return (

@@ -55,6 +55,9 @@ class ConnectionClient(Protocol):
     def on_accepted(self, connection: ConnectionObject, status: Status) -> None:
         """TDI_ACCEPT of a pool object ended; the client is the listening endpoint."""
 
+    def on_begun(self) -> None:
+        """The first report since ``begin_telling``: there is room (it comes behind data)."""
+
     def on_readable(self) -> None:
         """The transport holds data (providers that are not eager)."""
 

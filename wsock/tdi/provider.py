@@ -88,6 +88,13 @@ class TransportFile(Protocol):
     def begin(self) -> None:
         """Start to report on an accepted connection that a client has taken over."""
 
+    def begin_telling(self, *, room: object) -> bool:
+        """The same where the first report comes by itself and tells all that holds; else False.
+
+        It is ``on_readable`` if data waits, ``on_begun`` of the client if ``room`` is true, and the
+        end if there is one, in this order. False: nothing was begun, and the client asks.
+        """
+
     def offer_next(self) -> None:
         """A place became free: offer the next connection, if one waits, by ``event_connect``."""
 

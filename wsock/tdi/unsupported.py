@@ -52,6 +52,9 @@ class UnsupportedRequests:
     def begin(self) -> None:
         """Nothing has to be begun."""
 
+    def begin_telling(self, *, room: object) -> bool:
+        return False
+
     def offer_next(self) -> None:
         raise _invalid()
 
