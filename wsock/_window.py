@@ -25,7 +25,7 @@ from . import _handles
 from ._message import Message
 from ._message_loop import Batches, serve_until_idle
 from ._message_queue import EVERY_WINDOW, MessageQueue, QueueStatistics
-from .constants import FD_READ, WM_QUIT
+from .constants import FD_ACCEPT, FD_READ, WM_QUIT
 from .errors import WSAEWOULDBLOCK
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class Window:
     def report(self, endpoint: Selectable, bit: int, code: int) -> None:
         """Queue the notification of ``bit`` with its error code."""
         notice = Message(self, endpoint.message, endpoint.owner, bit, code)
-        if bit == FD_READ and not code and type(self).report is _REPORT:
+        if bit & _REPEATED and not code and type(self).report is _REPORT:
             # They are all alike: the endpoint puts this one again, as long as the selection lasts,
             # and does not come here (8 % of the instructions of an echoed message, counted). A
             # subclass, or hints, that have their own report go on to hear of each.
@@ -330,6 +330,9 @@ class Window:
 
 
 _REPORT: Final = Window.report
+
+#: What a socket is told of again and again; it is never both for one.
+_REPEATED: Final = FD_READ | FD_ACCEPT
 
 
 def _quit_code(message: Message) -> int:

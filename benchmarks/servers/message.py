@@ -1,4 +1,7 @@
 # wsock, window messages: one window, one plain function that every message goes through.
+#
+# Each work selects what it uses. The echo adds FD_WRITE to a connection at its first refused send:
+# most never have one, as most never have asyncio call ``pause_writing``.
 
 from __future__ import annotations
 
@@ -9,22 +12,29 @@ from benchmarks.servers.common import BLOCK, READ_BYTES, Work, arguments, listen
 from wsock import FD_ACCEPT, FD_CLOSE, FD_READ, FD_WRITE, WM_USER
 
 WM_SOCKET = WM_USER + 1
-EVENTS = FD_READ | FD_WRITE | FD_CLOSE
+SELECTED = {
+    "echo": FD_READ | FD_CLOSE,
+    "sink": FD_READ | FD_CLOSE,
+    "source": FD_WRITE | FD_READ | FD_CLOSE,
+}
 READS_AT_ONCE = 32
 
 
 def echo(message: wsock.Message) -> None:
-    """Send back what came. Not reading again is what holds the peer back: no recv, no FD_READ."""
+    """Send back what came. Not reading again is what holds the peer back: no recv, no FD_READ.
+
+    ``sock.data``: None, or the bytes that are still to be sent, once FD_WRITE is selected.
+    """
     sock = message.socket
     try:
         if message.event == FD_READ:
-            if sock.data is not None:
+            if sock.data:
                 return
         elif message.event == FD_WRITE:
-            if sock.data is None:
+            if not sock.data:
                 return
             sock.send_nowait(sock.data)
-            sock.data = None
+            sock.data = b""
         else:
             begin_or_end(message)
             return
@@ -32,6 +42,8 @@ def echo(message: wsock.Message) -> None:
         try:
             sock.send_nowait(data)
         except wsock.WSAEWOULDBLOCK:
+            if sock.data is None:
+                sock.async_select(message.window, WM_SOCKET, FD_READ | FD_WRITE | FD_CLOSE)
             sock.data = data
     except wsock.WSAEWOULDBLOCK:
         return  # the message came late: it was read already
@@ -78,7 +90,7 @@ def begin_or_end(message: wsock.Message) -> None:
     if message.event == FD_ACCEPT:
         sock.accept_nowait()
     elif message.event == FD_CLOSE:
-        if sock.data is not None and message.error == 0:
+        if sock.data and message.error == 0:
             sock.send_all_nowait(sock.data)
         sock.close()
 
@@ -88,7 +100,7 @@ async def serve(port: int, work: Work) -> None:
     procedure = {"echo": echo, "sink": sink, "source": source}[work]
     listening = wsock.from_stdlib_socket(listener(port))
     async with wsock.Window() as window:
-        listening.async_select(window, WM_SOCKET, EVENTS | FD_ACCEPT)
+        listening.async_select(window, WM_SOCKET, SELECTED[work] | FD_ACCEPT)
         await window.run(procedure)
 
 

@@ -111,7 +111,8 @@ class Notifier(ABC):
         self.message = 0
         #: ``mask`` in message mode, else 0: one test tells whether an arrival is posted.
         self.posts = 0
-        #: FD_READ's message of this selection, made at the first: they are all alike.
+        #: The message of this selection for FD_READ (a listener's: for FD_ACCEPT), made at the
+        #: first: they are all alike.
         self.notice: Any = None
         self.armed = ALL_EVENTS
         self.record = 0
@@ -145,7 +146,12 @@ class Notifier(ABC):
         target = self.target
         if self.posts & self.armed & bit:
             self.armed ^= bit
-            target.report(self, bit, code)  # type: ignore[union-attr]  # posts: there is one
+            notice = self.notice
+            if notice is None or notice.event != bit or code:
+                target.report(self, bit, code)  # type: ignore[union-attr]  # posts: there is one
+            else:
+                put = target.queue.put  # type: ignore[union-attr]  # a window's
+                put(notice)
         elif target is None or self.posts or target.kind == "message":
             return
         elif self.armed & bit or (self.windows_rules and self.is_news(bit)):
