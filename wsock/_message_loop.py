@@ -26,7 +26,7 @@ from .constants import WM_QUIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Batches", "dispatch", "serve_batch", "serve_until_idle"]
+__all__ = ["Batches", "dispatch", "serve_until_idle"]
 
 
 class Batches:
@@ -79,20 +79,6 @@ def dispatch(message: Message) -> object:
     return result
 
 
-def serve_batch(
-    queue: MessageQueue,
-    procedure: Callable[[Message], object] | None,
-    on_error: Callable[[Exception, Message], object] | None,
-) -> Message | None:
-    """Hand one batch to the procedure; return WM_QUIT if a program posted that itself."""
-    size = min(len(queue), BATCH)
-    turns = repeat(None, size)
-    try:
-        return _serve(queue, turns, procedure, on_error)
-    finally:
-        queue._taken += size - length_hint(turns)
-
-
 def serve_until_idle(
     queue: MessageQueue,
     procedure: Callable[[Message], object] | None,
@@ -101,17 +87,24 @@ def serve_until_idle(
     """Batch after batch, at most 256 messages in all, as long as a look finds what came meanwhile.
 
     What the procedure posted itself waits for the checkpoint; else it could keep others out.
+    Returns WM_QUIT if a program posted that itself.
     """
     left = BATCH
     procedure = queue.dispatching(procedure)
+    messages = queue._messages
     while True:
-        left -= len(queue._messages)
-        quit_message = serve_batch(queue, procedure, on_error)
+        size = min(len(messages), BATCH)
+        left -= size
+        turns = repeat(None, size)
+        try:
+            quit_message = _serve(queue, turns, procedure, on_error)
+        finally:
+            queue._taken += size - length_hint(turns)
         if quit_message is not None or left <= 0:
             return quit_message
-        if not queue._messages:
+        if not messages:
             queue.turn()
-        if not queue._messages or queue._messages[0].__class__ is not Message:
+        if not messages or messages[0].__class__ is not Message:
             return None
 
 

@@ -149,8 +149,12 @@ class MessageQueue:
         self.put = self._messages.append
 
     def _put_and_wake(self, message: Message) -> None:
-        self._messages.append(message)
-        self.wake()
+        append = self.put = self._messages.append
+        append(message)
+        sleeper = self._sleeper
+        if sleeper is not None:  # ``wake`` in place
+            self._sleeper = None
+            reschedule(sleeper)
 
     def _wake_from_anywhere(self) -> None:
         home = self._home
@@ -306,10 +310,13 @@ class MessageQueue:
 
         Always a checkpoint; takes nothing. Arguments and errors as :meth:`get`.
         """
-        if self._closed:
-            raise trio.ClosedResourceError("this message queue has ended")
+        self.refuse_closed()
         self._refuse_second_reader()
         await self._sleep((window, minimum, maximum))
+        self.refuse_closed()
+
+    def refuse_closed(self) -> None:
+        """Raise trio.ClosedResourceError once the queue has ended."""
         if self._closed:
             raise trio.ClosedResourceError("this message queue has ended")
 
@@ -333,7 +340,7 @@ class MessageQueue:
             raise trio.BusyResourceError("another task reads this message queue")
 
     async def _sleep(self, filters: Filters) -> None:
-        """Sleep until it is worth looking; a mere checkpoint if it is already.
+        """:meth:`wait` of a task that is known to be the one reader; a checkpoint.
 
         Each wake-up comes through here: attributes are looked at, where a method would do.
         """

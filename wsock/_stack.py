@@ -168,7 +168,8 @@ class Stack:
         For programs that poll: an answer that means "not now" is given only after a look
         (ruling B10). Runs no user code; never a checkpoint.
         """
-        return bool(self.provider.turn())
+        looked: bool = self.provider.turn()
+        return looked
 
     def accepted_connections(self) -> int:
         """Return how many connections that clients made to this host are not over.

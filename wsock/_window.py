@@ -24,7 +24,7 @@ import trio
 from . import _handles
 from ._message import Message
 from ._message_loop import Batches, serve_until_idle
-from ._message_queue import EVERY_WINDOW, MessageQueue, QueueStatistics
+from ._message_queue import ALL_MESSAGES, EVERY_WINDOW, MessageQueue, QueueStatistics
 from .constants import FD_ACCEPT, FD_READ, WM_QUIT
 from .errors import WSAEWOULDBLOCK
 
@@ -229,7 +229,8 @@ class Window:
         outer, queue._owner = queue._owner, trio.lowlevel.current_task()
         try:
             while True:
-                await queue.wait()
+                queue.refuse_closed()
+                await queue._sleep(ALL_MESSAGES)
                 if not queue._messages:
                     made = queue.peek()
                     if made is None:

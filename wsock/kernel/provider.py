@@ -13,6 +13,7 @@ import os
 import select
 import socket as std
 import time
+from threading import get_ident
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import trio
@@ -26,6 +27,7 @@ from .stream import KernelStream
 
 if TYPE_CHECKING:
     from .files import KernelFile
+    from .reactor import Reactor
 
 __all__ = ["Engine", "KernelProvider", "default_engine"]
 
@@ -77,6 +79,7 @@ class KernelProvider:
         self.engine: Engine = default_engine() if engine is None else check_engine(engine)
         self.flush_timeout = flush_timeout
         self.exit_flush_timeout = exit_flush_timeout
+        self._reactor: Reactor | None = None
         #: Closed sockets whose rest was given up because the peer read nothing.
         self.flushes_given_up = 0
         gated = self.engine == "waits"
@@ -106,7 +109,10 @@ class KernelProvider:
 
     def turn(self) -> bool:
         """Look once, without waiting, what is ready in this Trio run; whether anything was."""
-        reactor = current_reactor(self.engine)
+        reactor = self._reactor
+        if reactor is None or reactor.dead or reactor.thread != get_ident():
+            # The one found last goes on: a loop asks before each sleep, and to find it takes 1 us.
+            reactor = self._reactor = current_reactor(self.engine)
         return reactor is not None and reactor.turn()
 
     def clock(self) -> int:

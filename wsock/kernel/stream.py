@@ -179,46 +179,47 @@ class KernelStream(ConnectingFile):
         released = events & _ENDS and not self.release_seen
         if released:
             self.release_seen = SEEN
+        if events & ERR and not self.failed_with:
+            # First of all: any receive below would take it away.
+            self.failed_with = self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
+        if self.phase == DEAF and self._hears(events, released):
+            self._refuse_data()
+            return
         if events & PRI and self.connection is not None:
-            if self.phase == DEAF:
-                self._refuse_data()
-                return
             self.urgent = True
             self.connection.indicate_expedited()
         if events & IN and self.connection is not None and self._data_waits(released):
-            if self.phase == DEAF:
-                self._refuse_data()
-                return
             self.reader.on_readable()
         if self.blocked == FIRST and self.connection is not None:
             self._room()  # before what ends the connection
-        if (events & ERR or self.failed_with) and self._failed():
+        if self.failed_with:
+            self._aborted(status_from_errno(self.failed_with))
             return
         if released and self.connection is not None:
             self.connection.event_disconnect(DisconnectFlags.RELEASE)
         if self.blocked and events & OUT and self.connection is not None:
             self._room()
 
+    def _hears(self, events: int, released: object) -> bool:
+        """Whether data has come to a file that is DEAF."""
+        if self.connection is None:
+            return False
+        return bool(events & PRI or (events & IN and self._data_waits(released)))
+
     def _data_waits(self, released: object) -> bool:
         """Whether IN stands for data; where the peer has just released it may be its FIN alone.
 
         Then a peek says what FIONREAD would, at half the price: every connection comes here once.
         """
-        if not released or self.urgent:
+        if not released or self.urgent or self.failed_with:
             return bool(self.available())
         try:
             if _recv(self, 1, _PEEK):
                 return True
-        except OSError as error:  # said once, and cleared by that
+        except OSError as error:  # reset in this moment: said once, and cleared by that
             self.failed_with = error.errno or 0
         self.release_seen = DRAINED
         return False
-
-    def _failed(self) -> bool:
-        number = self.failed_with or self.getsockopt(std.SOL_SOCKET, std.SO_ERROR)
-        if number:
-            self._aborted(status_from_errno(number))
-        return bool(number)
 
     def _aborted(self, reason: Status) -> None:
         self._rest, self.blocked = None, 0
