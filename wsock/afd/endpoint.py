@@ -232,8 +232,8 @@ class Endpoint(Notifier):
 
     @property
     def turn(self) -> Callable[[], bool]:
-        """The stack's ``turn``: the same object in effect for all sockets of one stack."""
-        return self.host.turn
+        """The transport's ``turn``: equal for all sockets of one stack."""
+        return self.host.device.provider.turn
 
     def asked_in_vain(self) -> None:
         """Tell a transport that pushes of an answer "not now" which it had no part in.
