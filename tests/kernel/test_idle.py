@@ -18,6 +18,7 @@ from tests.providers import (
     World,
     drain,
     events_in,
+    fill,
     messages,
 )
 from wsock import FD_ACCEPT, FD_CLOSE, FD_CONNECT, FD_OOB, FD_READ, FD_WRITE
@@ -83,6 +84,17 @@ async def test_a_look_every_20_ms_while_fd_oob_is_selected(
     await idle()
     assert (next_deadline() <= LOOK_S) is looks
     pair.near.close()
+    await no_look(pair)
+
+
+async def test_nobody_looks_behind_a_close(pair: Pair, window: wsock.Window) -> None:
+    """A closed socket that still sends its rest hears of no urgent data: no look for it."""
+    pair.near.async_select(window, WM_SOCKET, FD_OOB)
+    await idle()
+    fill(pair.near)
+    pair.near.send_all_nowait(bytes(1000))
+    pair.near.close()
+    assert pair.near.state == "CLOSING"
     await no_look(pair)
 
 

@@ -238,6 +238,22 @@ async def test_a_fault_of_ours_in_a_listener(
     listener.close()
 
 
+async def test_a_fault_of_ours_in_a_listener_that_has_accepted(
+    world: World, window: wsock.Window, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its FD_ACCEPT carries the error, although those before carried none."""
+    listener = world.listener()
+    listener.async_select(window, WM_SOCKET, FD_ACCEPT)
+    await world.connected(listener)
+    assert await messages(window) == [(FD_ACCEPT, 0)]
+    world.keep(listener.accept_nowait()[0])
+    listener._endpoint.address.handlers[0] = lambda *_: 1 // 0
+    with caplog.at_level(logging.ERROR, "wsock"), std.socket() as client:
+        client.connect(listener.getsockname())
+        assert await messages(window) == [(FD_ACCEPT, wsock.WSAENETDOWN.winerror)]
+    listener.close()
+
+
 async def test_urgent_data_never_overtakes_a_rest(pair: Pair) -> None:
     """While bytes wait here MSG_OOB would block, also where the system has room again."""
     pair.near.send_nowait(bytes(20_000_000))

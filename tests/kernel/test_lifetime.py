@@ -165,12 +165,42 @@ def test_two_runs_one_after_the_other(provider: Provider) -> None:
     assert stack.netstat() == []
 
 
-def test_a_window_of_an_earlier_run_looks_in_the_present_one(provider: Provider) -> None:
-    """What get_nowait finds comes from a look in this run, not in the one that is over."""
-    window = wsock.Window()
+def test_two_runs_at_once(provider: Provider) -> None:
+    """One stack in two threads: each looks in its own run, also when they take turns."""
+    stack = provider.make_stack()
+    turns = threading.Barrier(2, timeout=20)
+    seen: list[bytes] = []
 
     async def main() -> None:
         world = World(provider)
+        world.stack = stack
+        pair = await world.pair()
+        async with wsock.Window() as window:
+            pair.near.async_select(window, WM_SOCKET, FD_READ)
+            for _ in range(20):
+                pair.far.send_nowait(b"x")
+                assert select.select([pair.near.fileno()], [], [], 5)[0]  # blocks: no pass of Trio
+                turns.wait()
+                assert window.get_nowait().socket is pair.near
+                seen.append(pair.near.recv_nowait(9))
+        world.close()
+
+    threads = [threading.Thread(target=trio.run, args=(main,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [b"x"] * 40
+
+
+def test_a_window_of_an_earlier_run_looks_in_the_present_one(provider: Provider) -> None:
+    """What get_nowait finds comes from a look in this run, not in the one that is over."""
+    window = wsock.Window()
+    stack = provider.make_stack()
+
+    async def main() -> None:
+        world = World(provider)
+        world.stack = stack
         pair = await world.pair()
         pair.near.async_select(window, WM_SOCKET, FD_READ)
         pair.far.send_nowait(b"x")

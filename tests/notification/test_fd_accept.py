@@ -109,7 +109,7 @@ async def accept_of(world: World, listener: wsock.Socket) -> tuple[wsock.Socket,
 
 
 async def test_inherits_the_message_selection(world: World, window: wsock.Window) -> None:
-    """The accepted socket takes over window, message and mask, and reports FD_WRITE at once."""
+    """The accepted socket takes over window, message and mask; FD_WRITE is there at a look."""
     listener = world.listener()
     listener.async_select(window, WM_SOCKET, FD_ACCEPT | FD_READ | FD_WRITE | FD_CLOSE)
     client = await world.connected(listener)

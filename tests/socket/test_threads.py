@@ -47,6 +47,16 @@ FAST: dict[str, Callable[[wsock.Socket], Any]] = {
 }
 
 
+async def test_accepting_is_refused_elsewhere(world: World, window: wsock.Window) -> None:
+    """A listener that a run serves accepts in that run's thread alone, and goes on to."""
+    listener = world.listener()
+    listener.async_select(window, WM_SOCKET, wsock.FD_ACCEPT)
+    await world.connected(listener)
+    await window.get()
+    await refused(lambda sock: sock.accept_nowait(), listener)
+    world.keep(listener.accept_nowait()[0])
+
+
 async def refused(call: Callable[[wsock.Socket], Any], sock: wsock.Socket) -> None:
     """Call it in another thread; it must be refused there."""
 

@@ -549,9 +549,7 @@ class ReceivingEndpoint(Endpoint):
         while self.waiters is not None and self.wake_receiver():
             pass
         # ``is_closed_by_peer`` in place: nearly every connection ends here.
-        if self.target is not None and (
-            self.attention & SHUT_RECEIVE or self.host.windows_rules or not self.can_receive()
-        ):
+        if self.target is not None and (self.host.windows_rules or not self.can_receive()):
             self.arrive(FD_CLOSE)
 
     def on_aborted(self, status: Status) -> None:

@@ -408,6 +408,8 @@ class StreamEndpoint(EndingEndpoint):
         mask = self.mask
         if self.posts and not self.attention and self.file.begin_telling(room=mask & FD_WRITE):
             return
+        if mask & FD_OOB:
+            self.evaluate(FD_OOB)
         if mask & FD_READ and self.can_receive():
             self.arrive(FD_READ)  # before FD_WRITE, where both hold
         attention = self.attention
@@ -421,7 +423,7 @@ class StreamEndpoint(EndingEndpoint):
 
     def on_begun(self) -> None:
         """The transport has begun to report, and there is room."""
-        if not self.attention & (SHUT_SEND | RESET):
+        if not self.attention & RESET:
             self.arrive(FD_WRITE)
 
     # close

@@ -211,7 +211,7 @@ class KernelStream(ConnectingFile):
 
         Then a peek says what FIONREAD would, at half the price: every connection comes here once.
         """
-        if not released or self.urgent or self.failed_with:
+        if not released:
             return bool(self.available())
         try:
             if _recv(self, 1, _PEEK):
