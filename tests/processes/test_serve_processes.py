@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket as std
-import subprocess
 import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,66 +14,30 @@ import programs
 import pytest
 import trio
 import trio.testing
+from process_clients import (
+    HOST,
+    PATIENCE_S,
+    ask,
+    ask_port,
+    connected,
+    gone,
+    refused,
+    served_by,
+    serving,
+    until,
+)
 
 import wsock
 from wsock import _processes, _worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    import subprocess
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a worker leaves by SIGTERM")
 
-HOST = "127.0.0.1"
-PATIENCE_S = 30.0
-LOOK_S = 0.01
 UNKNOWN = (wsock.WSAHOST_NOT_FOUND, wsock.WSATRY_AGAIN)  # the latter where no resolver answers
-
-
-@asynccontextmanager
-async def serving(
-    function: Callable[..., Awaitable[object]] = programs.echo, **options: Any
-) -> AsyncIterator[wsock.ProcessServer]:
-    """A server with two workers (or as the options say), killed at the end if it still runs."""
-    options = {"workers": 2, "signals": False} | options
-    with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            serve = partial(wsock.serve_processes, function, (HOST, 0), **options)
-            yield await nursery.start(serve)
-            nursery.cancel_scope.cancel()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Other processes tell nobody of what they do: look until ``condition()`` holds."""
-    while not condition():  # noqa: ASYNC110
-        await trio.sleep(LOOK_S)
-
-
-async def connected(server: wsock.ProcessServer) -> trio.SocketStream:
-    return await trio.open_tcp_stream(*server.addresses[0])
-
-
-async def served_by(stream: trio.SocketStream, word: bytes = b"hi") -> int:
-    """Send ``word``; the process number of the worker that echoed it."""
-    await stream.send_all(word)
-    number, _, echoed = (await stream.receive_some(100)).partition(b":")
-    assert echoed == word
-    return int(number)
-
-
-async def ask(server: wsock.ProcessServer) -> int:
-    """One client that comes, says a word, and goes; who served it."""
-    async with await connected(server) as stream:
-        return await served_by(stream)
-
-
-def gone(pid: int) -> bool:
-    """Whether no process has this number any more."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize("program", [programs.echo, programs.blocking_echo])
@@ -366,40 +329,6 @@ async def test_a_socket_that_does_not_listen_is_refused() -> None:
 
 
 # As a program of its own
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Any:
-    """The echo server on a free port, in a process of its own; killed at the end."""
-    with std.create_server((HOST, 0)) as probe:
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, programs.__file__, str(port)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        yield process, port
-        process.kill()
-
-
-def refused(port: int) -> bool:
-    """Whether nobody listens there any more."""
-    with std.socket() as probe:
-        return bool(probe.connect_ex((HOST, port)))
-
-
-async def ask_port(port: int) -> int:
-    """As ``ask``, of a program that may not listen yet."""
-    while True:
-        try:
-            stream = await trio.open_tcp_stream(HOST, port)
-        except OSError:
-            await trio.sleep(LOOK_S)
-            continue
-        async with stream:
-            return await served_by(stream)
 
 
 async def test_signals(program: tuple[subprocess.Popen[str], int]) -> None:
