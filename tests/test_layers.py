@@ -44,7 +44,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "message_trace": (("_message_trace",), (*BASIC, "window", "tdi", "stack")),
     "tls": (("tls",), ("errors",)),
     "streams": (("_streams",), ENGINE),
-    "processes": (("_processes", "_worker", "_worker_process"), ENGINE),
+    "processes": (
+        ("_processes", "_listener_shutdown", "_worker", "_worker_process"),
+        ENGINE,
+    ),
     "async_socket": (("_async_socket", "_async_tls"), (*ENGINE, "tls")),
     "virtual_face": (
         (

@@ -9,10 +9,16 @@
 # clients to the queue of one listener, and closing that listener resets all that wait in it. With
 # a shared socket the queue stays as long as anybody holds it, and this process holds it throughout.
 #
+# How it stops: all workers leave, so nobody would take who comes. New handshakes are held back, the
+# workers serve who is in the queue, and as soon as that is empty the listening socket is shut:
+# newcomers are refused while the clients are served to their end.
+#
 # Rule 1: this process never accepts. Its sockets are plain ones of the standard library; a Socket
 #         of wsock would take a connection in hand.
 # Rule 2: nothing is started that is not waited for: when serve_processes returns or raises, each
 #         worker has ended and was reaped.
+# Rule 3: a listening socket that was handed in is never shut: that would end it for whoever else
+#         holds it (systemd, the caller, the next generation). Its newcomers wait for the next one.
 #
 # Sources: the signals of nginx and of other servers that have workers.
 """serve_processes: a server on several cores."""
@@ -31,8 +37,9 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from . import errors
-from ._worker import GONE
-from ._worker_process import Job, WorkerProcess, shared_loads
+from ._listener_shutdown import handshake_under_way, hold_back, queued, shut
+from ._worker import CLOSING, GONE, SHUT
+from ._worker_process import Job, WorkerProcess, shared_board
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -45,6 +52,11 @@ FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 30.0
 #: How long a new worker may take until it is ready, while another one waits to leave.
 READY_LIMIT_S: Final = 60.0
+#: How long a stop waits for handshakes: two round trips around the world. Some never end.
+HANDSHAKE_S: Final = 1.0
+#: How often a stop looks whether the queue is empty. The first look is after that time: what passed
+#: the filter just before it was there has got into the queue by then.
+LOOK_S: Final = 0.01
 #: As many as the kernel lets (it cuts at net.core.somaxconn): while workers are replaced clients
 #: wait here.
 DEFAULT_BACKLOG: Final = 4096
@@ -77,11 +89,14 @@ class ProcessServer:
       addresses: where they listen, as ``getsockname`` says.
     """
 
-    def __init__(self, job: Job, sockets: Sequence[std.socket], workers: int) -> None:
+    def __init__(
+        self, job: Job, sockets: Sequence[std.socket], own: Sequence[int], workers: int
+    ) -> None:
         self._job = job
         self._sockets = sockets
+        self._own = own  # which of them nobody else goes on with
         self._places = [_Place(index) for index in range(workers)]
-        self._loads = shared_loads(workers)
+        self._board = shared_board(workers, len(sockets))
         self._stopping = trio.Event()
         self._reload_wanted = trio.Event()
         self._alive: set[WorkerProcess] = set()
@@ -122,7 +137,8 @@ class ProcessServer:
     def stop(self) -> None:
         """Ask all workers to leave, whereupon ``serve_processes`` returns: what SIGTERM does.
 
-        A second call kills those that are left. Never waits.
+        Who has come is served, who comes from now on is refused. A second call kills the workers
+        that are left. Never waits.
         """
         if self._stopping.is_set():
             for process in self._alive:
@@ -141,12 +157,34 @@ class ProcessServer:
                     await self._stopping.wait()
                     self._keeping.cancel_scope.cancel()
                 async with trio.open_nursery() as leaving:
+                    for index in self._own:
+                        if hold_back(self._sockets[index]):
+                            self._board.doors[index] = CLOSING
+                            leaving.start_soon(self._shut_when_empty, index)
                     for process in self._alive:
                         leaving.start_soon(process.leave)
             finally:
                 self._stopping.set()
                 for process in self._alive:
                     process.kill()
+
+    async def _shut_when_empty(self, index: int) -> None:
+        """Refuse newcomers as soon as nobody would be reset, or nobody is left to serve them."""
+        sock = self._sockets[index]
+        patience = trio.current_time() + HANDSHAKE_S
+        while any(process.taking for process in self._alive):
+            await trio.sleep(LOOK_S)
+            patient = trio.current_time() < patience
+            if not (patient and handshake_under_way(sock)) and not queued(sock):
+                break
+        else:
+            if lost := queued(sock):
+                clients = "1 client" if lost == 1 else f"{lost} clients"
+                _logger.error(
+                    "%s in the queue of %s: no worker to serve them", clients, self.addresses[index]
+                )
+        shut(sock)
+        self._board.doors[index] = SHUT
 
     # Starting
 
@@ -155,7 +193,7 @@ class ProcessServer:
         place.process = self._launch(place)
 
     def _launch(self, place: _Place) -> WorkerProcess:
-        process = WorkerProcess(place.index, self._job, self._sockets, self._loads)
+        process = WorkerProcess(place.index, self._job, self._sockets, self._board)
         self._alive.add(process)
         self._watching.start_soon(self._watch, place, process)
         return process
@@ -165,7 +203,7 @@ class ProcessServer:
             await process.reap()
         self._alive.discard(process)
         if place.process is process and not self._stopping.is_set():
-            self._loads[place.index] = GONE
+            self._board.loads[place.index] = GONE
             self._keeping.start_soon(self._restart, place, process)
 
     async def _restart(self, place: _Place, ended: WorkerProcess) -> None:
@@ -236,16 +274,18 @@ async def serve_processes(
         await function(worker, *args)        # worker: a wsock.Worker; worker.listener is a Socket
 
     A worker that ends without having been asked to is started again, at once or, if it never lives
-    long, after pauses that double from 0.1 s to 30 s. SIGTERM or SIGINT stops: each worker accepts
-    what waits, serves its clients to their end, and ends; a second one kills. SIGHUP replaces the
-    workers one by one by fresh ones, which have read the program's files anew; no client is
-    refused, since this process holds the listening sockets throughout.
+    long, after pauses that double from 0.1 s to 30 s. SIGTERM or SIGINT stops: the workers
+    accept who waits already, serve their clients to their end, and end; who comes later is refused
+    (but see ``addresses``); a second one kills. SIGHUP replaces the workers one by one by fresh
+    ones, which have read the program's files anew; no client is refused, since this process holds
+    the listening sockets throughout.
 
     Args:
       function: an async function at the top level of a module (it is looked up by its name in each
         worker, so a program must start itself under ``if __name__ == "__main__":``).
       addresses: ``(host, port)`` with a numeric host, or listening sockets of the standard library,
-        which stay the caller's to close.
+        which stay the caller's to close. These are never shut, since others may go on with them:
+        who comes after a stop waits in their queue. The same holds for all where there is no Linux.
       args: further arguments; they are pickled.
       workers: how many; by default as many as there are CPUs for this process.
       backlog: of the sockets made here; the kernel may cut it (net.core.somaxconn).
@@ -274,7 +314,8 @@ async def serve_processes(
     job = Job(_importable(function), args, wait_ready, drain_timeout)
     with ExitStack() as stack:
         sockets = [_listening(address, backlog, stack) for address in addresses]
-        server = ProcessServer(job, sockets, count)
+        own = [index for index, sock in enumerate(sockets) if sock is not addresses[index]]
+        server = ProcessServer(job, sockets, own, count)
         async with trio.open_nursery() as nursery:
             if signals:
                 await nursery.start(_obey_signals, server)

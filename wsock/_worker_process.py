@@ -9,6 +9,7 @@
 # Rule 2: what a terminal sends to the whole process group ends nothing that is started here:
 #         neither a worker that has no handlers yet nor multiprocessing's resource tracker, which
 #         "spawn" starts whether anything is tracked or not, and which minds Ctrl-C but no hang-up.
+#         Nor does SIGTERM end a worker before it can act on it.
 # Rule 3: whoever makes one runs ``reap``; it ends with the process, of which nothing is left.
 #
 # Sources: multiprocessing, "Contexts and start methods".
@@ -27,12 +28,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from ._worker import GONE, READY, group_signals, run_worker
+from ._worker import GONE, OPEN, READY, STOPPED, Board, blocked_signals, run_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableSequence, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-__all__ = ["Job", "WorkerProcess", "shared_loads"]
+__all__ = ["Job", "WorkerProcess", "shared_board"]
 
 #: What a worker gets beyond ``drain_timeout``: its program's clean-up, the interpreter's end.
 GRACE_S: Final = 5.0
@@ -42,10 +43,11 @@ _SPAWN: Final = multiprocessing.get_context("spawn")
 _logger: Final = logging.getLogger("wsock")
 
 
-def shared_loads(workers: int) -> MutableSequence[int]:
-    """Return the memory in which workers tell each other how many sockets they have."""
-    loads: MutableSequence[int] = _SPAWN.RawArray("i", [GONE] * workers)
-    return loads
+def shared_board(workers: int, listeners: int) -> Board:
+    """Make the memory that all see: no worker is there yet, and all listening sockets are open."""
+    return Board(
+        loads=_SPAWN.RawArray("i", [GONE] * workers), doors=_SPAWN.RawArray("i", [OPEN] * listeners)
+    )
 
 
 @contextmanager
@@ -82,7 +84,7 @@ class WorkerProcess:
         index: int,
         job: Job,
         sockets: Sequence[std.socket],
-        loads: MutableSequence[int],
+        board: Board,
     ) -> None:
         ours, theirs = std.socketpair()
         with theirs:
@@ -93,7 +95,7 @@ class WorkerProcess:
                     job.args,
                     index,
                     sockets,
-                    loads,
+                    board,
                     theirs,
                     job.wait_ready,
                     job.drain_timeout,
@@ -102,7 +104,7 @@ class WorkerProcess:
             )
             try:
                 _start_tracker()  # by itself: it unblocks SIGINT in this thread
-                with _blocked(group_signals()):
+                with _blocked(blocked_signals()):
                     self._process.start()
             except BaseException:
                 ours.close()
@@ -115,6 +117,8 @@ class WorkerProcess:
         self._leave_limit_s = job.drain_timeout + GRACE_S
         #: Set when it said so, or has ended.
         self.ready = trio.Event()
+        #: Clients may still be taken by it from the kernel's queue.
+        self.taking = True
         self.ended = trio.Event()
 
     def __repr__(self) -> str:
@@ -127,6 +131,8 @@ class WorkerProcess:
                 while word := await self._control.recv(64):
                     if READY in word:
                         self.ready.set()
+                    if STOPPED in word:
+                        self.taking = False
             await trio.lowlevel.wait_readable(self._process.sentinel)
             self._process.join()
         self.ended.set()

@@ -43,6 +43,15 @@ async def blocking_echo(worker: wsock.Worker) -> None:
             nursery.start_soon(serve, sock)
 
 
+async def one_at_a_time(worker: wsock.Worker) -> None:
+    """The same, but the next client is taken when this one has gone."""
+    while True:
+        sock, _ = await worker.listener.accept()
+        with sock:
+            while data := await sock.recv(65536):
+                await sock.send(b"%d:%s" % (os.getpid(), data))
+
+
 async def fail(worker: wsock.Worker) -> None:
     """A program with a mistake in it."""
     raise LookupError(f"worker {worker.index} is not well")
@@ -69,6 +78,17 @@ async def farewell(worker: wsock.Worker) -> None:
         while True:
             sock, _ = await worker.listener.accept()
             nursery.start_soon(serve, sock)
+
+
+async def closes_its_listener(worker: wsock.Worker) -> None:
+    """Takes one client, and when asked to leave says that this was the last one."""
+    sock, _ = await worker.listener.accept()
+    with sock:
+        await sock.send(b"hello")
+        await worker.stopping.wait()
+        worker.listener.close()
+        while data := await sock.recv(100):
+            await sock.send(data)
 
 
 async def tells_what_is_blocked(worker: wsock.Worker) -> None:
