@@ -20,7 +20,7 @@ import trio
 import wsock
 from benchmarks.report import markdown
 from wsock import FD_CLOSE, FD_READ, WM_USER
-from wsock._message_loop import serve_batch
+from wsock._message_loop import serve_until_idle
 from wsock.kernel.stream import KernelStream
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def notifications(sock: wsock.Socket, endpoint: Any) -> Iterator[Rung]:  # noqa:
 
     def post_and_serve() -> None:
         post()
-        serve_batch(queue, procedure, None)
+        serve_until_idle(queue, procedure, None)
 
     def procedure(message: wsock.Message) -> None:
         pass
