@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # 30 us a message in place of 8, unless something larger was freed before. That is luck, so it is
 # taken out, for all.
 MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
+DONT_WRITE_BYTECODE: Final = "PYTHONDONTWRITEBYTECODE"
 START_LIMIT_S: Final = 20.0
 LOAD_LIMIT_S: Final = 120.0
 
@@ -74,6 +75,16 @@ def load_cpus() -> list[int]:
     return others if generator() == "python" and others else [load]
 
 
+def server_environment() -> dict[str, str]:
+    """The environment of every server: MALLOC, and bytecode is kept.
+
+    Where it is not, whatever was not installed by pip is compiled at each start, and leaves free
+    memory behind: an idle connection of wsock then seems to take 0.05 KiB less.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != DONT_WRITE_BYTECODE}
+    return kept | MALLOC
+
+
 @contextlib.contextmanager
 def running_server(python: Path, name: str, work: Work = "echo") -> Iterator[Server]:
     """Start a server on a free port and on its CPU; end it afterwards.
@@ -86,7 +97,7 @@ def running_server(python: Path, name: str, work: Work = "echo") -> Iterator[Ser
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | MALLOC,
+            env=server_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

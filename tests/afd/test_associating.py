@@ -45,7 +45,7 @@ def test_a_second_association_is_an_invalid_parameter(device: Device, trace: Tra
     Source: the page of TDI_ASSOCIATE_ADDRESS.
     """
     first, second = an_address(device, 100), an_address(device, 200)
-    connection = device.open_connection(1, active=True)
+    connection = device.open_connection(0)
     connection.associate(first)
     for address in (second, first):
         with pytest.raises(StatusError) as caught:
@@ -67,7 +67,7 @@ def test_disassociating_without_an_address_is_an_invalid_connection(
     Source: the page of TDI_DISASSOCIATE_ADDRESS.
     """
     address = an_address(device, 100)
-    connection = device.open_connection(1, active=True)
+    connection = device.open_connection(0)
     for _ in range(2):
         with pytest.raises(StatusError) as caught:
             connection.disassociate()

@@ -59,7 +59,7 @@ def _listen(endpoint: StreamEndpoint) -> None:
 def _connected(endpoint: StreamEndpoint, remote: bytes) -> None:
     address = endpoint.address
     assert address is not None
-    connection = endpoint.host.device.open_connection(0, active=True)
+    connection = endpoint.host.device.open_connection(0)
     connection.client = endpoint
     connection.file = endpoint.file
     connection.remote = remote

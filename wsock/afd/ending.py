@@ -105,8 +105,8 @@ class EndingEndpoint(SendingEndpoint):
         if self.state != CLOSING or self.attention & DISCONNECTING:
             return
         if (
-            connection.active
-            and self.host.device.provider.waits_for_release
+            self.host.device.provider.waits_for_release
+            and connection.active
             and not self.attention & _ENDED
         ):
             return  # TDI_EVENT_DISCONNECT has still to come, and its handler is ours (R8)

@@ -59,7 +59,7 @@ class BacklogPool:
     def add(self) -> None:
         """Create and associate one more object and put it on top of the free ones."""
         self.made += 1
-        connection = self.device.open_connection(self.made, active=False)
+        connection = self.device.open_connection(self.made)
         connection.client = self.client
         connection.associate(self.address)
         self.free.append(connection)

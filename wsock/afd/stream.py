@@ -154,7 +154,7 @@ class StreamEndpoint(EndingEndpoint):
         if self.state == OPEN:
             self.bind(addresses.wildcard(self.family), implicit=True)
         assert self.address is not None
-        connection = self.host.device.open_connection(0, active=True)
+        connection = self.host.device.open_connection(0)
         connection.client = self
         connection.file = self.file
         connection.associate(self.address)

@@ -85,10 +85,8 @@ class ConnectionObject:
 
     __slots__ = (
         "__weakref__",
-        "active",
         "address",
         "client",
-        "context",
         "device",
         "file",
         "local",
@@ -99,11 +97,9 @@ class ConnectionObject:
     client: Any
     file: Any
 
-    def __init__(self, device: Device, context: int, number: int, active: bool) -> None:
+    def __init__(self, device: Device, number: int) -> None:
         self.device = device
-        self.context = context
         self.number = number
-        self.active = active
         self.address: AddressObject | None = None
         # The client and the file are Any: an attribute of a Protocol type costs nothing at run
         # time, but either would have to be checked for None on every message.
@@ -112,6 +108,16 @@ class ConnectionObject:
         #: Packed; filled by a provider that knows which interface a wildcard address became.
         self.local = b""
         self.remote = b""
+
+    @property
+    def active(self) -> bool:
+        """Whether connect made it, not listen or accept, which number theirs."""
+        return not self.number
+
+    @property
+    def context(self) -> int:
+        """What it is called in records (ConnectionContext)."""
+        return self.device.context_of(self)
 
     # Requests of the client: control
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 from zlib import crc32
 
 from .address import AddressObject
@@ -34,7 +35,8 @@ class Device:
     """
 
     __slots__ = (
-        "_next_context",
+        "_contexts",
+        "_last_context",
         "address_class",
         "addresses_opened",
         "connection_class",
@@ -56,7 +58,10 @@ class Device:
         self.connections_opened = 0
         self.live_addresses = 0
         self.live_connections = 0
-        self._next_context = _POOL | (crc32(host.encode()) & 0x7FFF) << 16
+        #: Given when first asked for: nobody but a tracer does, and an int of that size takes 32
+        #: bytes for each connection.
+        self._contexts: WeakKeyDictionary[ConnectionObject, int] = WeakKeyDictionary()
+        self._last_context = _POOL | (crc32(host.encode()) & 0x7FFF) << 16
 
     def open_address(self, file: TransportFile, protocol: int, family: int) -> AddressObject:
         """Make an address object (IRP_MJ_CREATE); ``AddressObject.create`` takes the address."""
@@ -64,15 +69,22 @@ class Device:
         self.live_addresses += 1
         return self.address_class(self, file, protocol, family)
 
-    def open_connection(self, number: int, *, active: bool) -> ConnectionObject:
+    def open_connection(self, number: int) -> ConnectionObject:
         """Make a connection object (IRP_MJ_CREATE with a context).
 
         Args:
-          number: its place in the listening socket's count, from 1; 0 for a client's only one.
-          active: whether connect makes it, not listen or accept.
+          number: its place in the listening socket's count, from 1; 0 for the only one that a
+            client has: connect makes it, not listen or accept.
         """
         self.connections_opened += 1
         self.live_connections += 1
-        self._next_context = _POOL | (self._next_context + _CONTEXT_STEP) & 0x7FFF_FFFF
         make = self.connection_class
-        return make(self, self._next_context, number, active)
+        return make(self, number)
+
+    def context_of(self, connection: ConnectionObject) -> int:
+        """Return what ``connection`` is called in records, the same each time."""
+        context = self._contexts.get(connection)
+        if context is None:
+            context = _POOL | (self._last_context + _CONTEXT_STEP) & 0x7FFF_FFFF
+            self._last_context = self._contexts[connection] = context
+        return context

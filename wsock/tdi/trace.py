@@ -366,8 +366,8 @@ class TracedConnectionObject(ConnectionObject):
 
     __slots__ = ()
 
-    def __init__(self, device: Device, context: int, number: int, active: bool) -> None:
-        ConnectionObject.__init__(self, device, context, number, active)
+    def __init__(self, device: Device, number: int) -> None:
+        ConnectionObject.__init__(self, device, number)
         _emit(device, _connection_row(self, "IRP_MJ_CREATE"))
 
     def associate(self, address: AddressObject) -> None:
