@@ -87,7 +87,10 @@ def last_reported(endpoint: Any, bit: int) -> float | None:  # noqa: ANN401
 
 
 def install() -> None:
-    """Note reports and give hints from now on, in the whole process."""
+    """Note reports and give hints from now on, in the whole process.
+
+    A selection that has told of FD_READ or FD_ACCEPT already goes unnoted until it is made anew.
+    """
     if not _originals:
         for cls, name, replacement in (
             (Window, "report", _report),

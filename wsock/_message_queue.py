@@ -73,6 +73,7 @@ class MessageQueue:
         "_attempts",
         "_closed",
         "_home",
+        "_hosts",
         "_messages",
         "_owner",
         "_posted_taken",
@@ -107,6 +108,7 @@ class MessageQueue:
         self._posted_taken = 0
         self._taken = 0
         self._sources: tuple[Callable[[], bool], ...] = ()
+        self._hosts: tuple[Any, ...] = ()
         queues.add(self)
         for hook in new_queue_hooks:
             hook(self)
@@ -170,10 +172,12 @@ class MessageQueue:
 
     # Where messages come from
 
-    def add_source(self, turn: Callable[[], bool]) -> None:
-        """Sockets report here whose stack ``turn`` looks after."""
+    def add_source(self, turn: Callable[[], bool], host: Any) -> None:
+        """Sockets of ``host`` report here, and ``turn`` looks what has happened below them."""
         if turn not in self._sources:
             self._sources = (*self._sources, turn)
+        if host not in self._hosts:
+            self._hosts = (*self._hosts, host)
 
     def turn(self) -> None:
         """Look once, without waiting, whether something is to be reported.

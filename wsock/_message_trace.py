@@ -24,7 +24,7 @@ from . import _message_queue
 from ._message import Message
 from ._message_loop import dispatch
 from ._message_queue import MessageQueue
-from ._stack import Stack, current, stacks
+from ._stack import Stack, current
 from .constants import WM_QUIT
 from .errors import WSAError
 from .tdi import Status, TraceRecord
@@ -41,9 +41,10 @@ __all__ = ["TracedMessageQueue", "trace_queues"]
 def _device(queue: MessageQueue) -> Device:
     """The host of the task that is calling; in another thread that of the queue's sockets."""
     stack = current.get()
-    if stack is None:
-        transports = [getattr(turn, "__self__", None) for turn in queue._sources]
-        stack = next((one for one in list(stacks) if one.provider in transports), None)
+    for host in queue._hosts if stack is None else ():
+        if isinstance(host, Stack):
+            stack = host
+            break
     return (stack or Stack.default()).device
 
 

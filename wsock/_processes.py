@@ -137,8 +137,8 @@ class ProcessServer:
     def stop(self) -> None:
         """Ask all workers to leave, whereupon ``serve_processes`` returns: what SIGTERM does.
 
-        Who has come is served, who comes from now on is refused. A second call kills the workers
-        that are left. Never waits.
+        Who has come is served, who comes from now on is refused (where ``serve_processes`` says
+        that this can be). A second call kills the workers that are left. Never waits.
         """
         if self._stopping.is_set():
             for process in self._alive:

@@ -42,10 +42,12 @@ class Selectable(Protocol):
       owner: the socket, while the selection lasts. It has an attribute ``handler``: None, or
         an object whose ``dispatch(message)`` serves the socket under ``Window.run()``.
       message: the number that messages about it carry.
+      host: the stack that it lives on.
     """
 
     owner: Any
     message: int
+    host: Any
     notice: Message | None
 
     def turn(self) -> bool:
@@ -267,7 +269,7 @@ class Window:
             raise trio.ClosedResourceError("this window has ended")
         self._endpoints[endpoint] = None
         self.queue.tie()
-        self.queue.add_source(endpoint.turn)
+        self.queue.add_source(endpoint.turn, endpoint.host)
 
     def inherited(self, endpoint: Selectable) -> None:
         """The same for a socket that was accepted: its listener reports here already."""

@@ -165,6 +165,43 @@ def test_two_runs_one_after_the_other(provider: Provider) -> None:
     assert stack.netstat() == []
 
 
+#: What a crash leaves complains when it is collected: so this is a process of its own.
+CRASH = """
+import socket, sys, trio, wsock
+stack = wsock.Stack(engine=sys.argv[1])
+
+async def crash():
+    wsock.socket(stack=stack).connect_ex(("127.0.0.1", 9))
+    stack.turn()
+    def abort(_):
+        raise ValueError("no abort function may raise")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+async def main():
+    near, far = socket.socketpair()
+    with far, wsock.from_stdlib_socket(near, stack=stack) as sock:
+        async with wsock.Window() as window:
+            sock.async_select(window, wsock.WM_USER, wsock.FD_READ)
+            far.send(b"x")
+            print(window.get_nowait().event == wsock.FD_READ)
+
+try:
+    trio.run(crash)
+except trio.TrioInternalError as error:
+    kept = error  # with the frames of the run, which therefore is not over
+    trio.run(main)
+"""
+
+
+def test_a_run_after_one_that_crashed(provider: Provider) -> None:
+    """TrioInternalError leaves a run no chance to end its reactor: the next one has its own."""
+    command = [sys.executable, "-c", CRASH, provider.name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "True\n"
+
+
 def test_two_runs_at_once(provider: Provider) -> None:
     """One stack in two threads: each looks in its own run, also when they take turns."""
     stack = provider.make_stack()

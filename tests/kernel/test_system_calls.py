@@ -90,6 +90,23 @@ async def test_a_reset_met_at_the_peers_end(
         accepted.recv_nowait(9)
 
 
+async def test_nothing_met_at_the_peers_end(
+    world: World, window: wsock.Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look finds that nothing waits, in whichever way: that is no error."""
+    accepted, client = await accepted_pair(world, window)
+    assert await messages(window, 2) == [(FD_READ, 0), (FD_WRITE, 0)]
+    assert accepted.recv_nowait(9) == b"abc"
+
+    def nothing(*_: object) -> bytes:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(stream_module, "_recv", nothing)
+    client.shutdown(wsock.SD_SEND)
+    assert await messages(window) == [(FD_CLOSE, 0)]
+    assert accepted.recv_nowait(9) == b""
+
+
 async def test_bytes_before_the_peers_end_come_first(world: World, window: wsock.Window) -> None:
     """Bytes and the end in one edge: FD_READ, and FD_CLOSE when they are read."""
     accepted, client = await accepted_pair(world, window)

@@ -152,6 +152,20 @@ async def test_room_is_reported_although_one_side_is_shut(
     assert events_in(window) == [FD_WRITE]
 
 
+async def test_room_is_reported_before_data_is_refused(
+    world: World, window: wsock.Window
+) -> None:
+    """Receiving shut down at once, and data comes: FD_WRITE had been due, then comes the reset."""
+    accepted, client = await accepted_pair(world, window)
+    accepted.shutdown(wsock.SD_RECEIVE)
+    client.send_nowait(b"abc")
+    events = []
+    with trio.fail_after(PATIENCE_S):
+        while FD_CLOSE not in events:
+            events += [event for event, _ in await messages(window)]
+    assert events == [FD_WRITE, FD_CLOSE]
+
+
 @pytest.mark.parametrize("end", [wsock.Socket.close, wsock.Socket.reset])
 async def test_closed_at_once(
     world: World, window: wsock.Window, end: Callable[[wsock.Socket], None]
@@ -195,13 +209,32 @@ async def test_watched_from_there_on(world: World, window: wsock.Window) -> None
         assert [flags for kind, flags in recorder.rows if kind == "fd"] == [FD_READ, FD_WRITE]
 
 
+async def test_a_reset_is_indicated_once(world: World, window: wsock.Window) -> None:
+    """Further edges of a connection that is reset are no further TDI_EVENT_DISCONNECT."""
+    accepted, client = await accepted_pair(world, window)
+    recorder = Recorder()
+    world.stack.attach(recorder)
+    try:
+        client.setsockopt(std.SOL_SOCKET, std.SO_LINGER, RESET_AT_CLOSE)
+        client.close()
+        await world.settle(accepted, reset=True)
+        for size in (70_000, 140_000):  # the kernel makes an edge of each
+            accepted.setsockopt(std.SOL_SOCKET, std.SO_SNDBUF, size)
+            await world.settle(accepted)
+    finally:
+        world.stack.detach()
+    assert recorder.requests.count("TDI_EVENT_DISCONNECT") == 1
+
+
 class Recorder:
-    """A tracer that keeps kind and flags of each row."""
+    """A tracer that keeps kind, flags and request of each row."""
 
     payload_bytes = 0
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, int]] = []
+        self.requests: list[str] = []
 
     def emit(self, record: wsock.tdi.TraceRecord) -> None:
         self.rows.append((record.kind, record.flags))
+        self.requests.append(record.request)

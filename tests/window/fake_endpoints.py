@@ -38,6 +38,7 @@ class FakeEndpoint:
         self.target: Window | None = None
         self.owner: Any = None
         self.message = 0
+        self.host: Any = None
         self.notice: Message | None = None
         self.select(window, message, 1, self.socket)
 

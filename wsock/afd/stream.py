@@ -406,7 +406,11 @@ class StreamEndpoint(EndingEndpoint):
         comes anyhow, and a look before it is one call of the system more for each connection.
         """
         mask = self.mask
-        if self.posts and not self.attention and self.file.begin_telling(room=mask & FD_WRITE):
+        if (
+            self.posts
+            and not self.attention
+            and self.file.begin_telling(room=mask & FD_WRITE != 0)
+        ):
             return
         if mask & FD_OOB:
             self.evaluate(FD_OOB)

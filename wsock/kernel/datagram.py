@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..tdi import NOSIGNAL, StatusError, addresses, status_from_errno
 from .bits import ERR, IN, OUT
-from .files import KernelFile, system_errors
+from .files import ROOM, KernelFile, system_errors
 
 if TYPE_CHECKING:
     from ..tdi import BytesLike
@@ -48,7 +48,7 @@ _MSG_TRUNC: Final = std.MSG_TRUNC if hasattr(std, "MSG_TRUNC") else 0
 class KernelDatagram(KernelFile):
     """One UDP or raw socket of the machine."""
 
-    __slots__ = ("blocked",)
+    __slots__ = ("owed",)
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class KernelDatagram(KernelFile):
         fileno: int | None = None,
     ) -> None:
         super().__init__(provider, family, type, proto, fileno)
-        self.blocked = False
+        self.owed = 0
         if _HAS_ERROR_QUEUE and type == std.SOCK_DGRAM:
             if family == std.AF_INET:
                 self.setsockopt(std.IPPROTO_IP, _IP_RECVERR, 1)
@@ -99,8 +99,8 @@ class KernelDatagram(KernelFile):
             self._collect_errors()
         if events & IN and self.has_datagram():
             address.event_receive_datagram(b"", -1, None)
-        if self.blocked and events & OUT:
-            self.blocked = False
+        if self.owed and events & OUT:
+            self.owed = 0
             address.event_send_possible()
 
     def has_datagram(self) -> bool:
@@ -158,7 +158,7 @@ class KernelDatagram(KernelFile):
                     return self.send(data, flags | NOSIGNAL)
                 return self.sendto(data, flags | NOSIGNAL, addresses.unpack(self.family, remote))
             except BlockingIOError:
-                self.blocked = True
+                self.owed = ROOM
                 if self.reactor is not None:
                     self.reactor.want_write(self)
                 raise

@@ -39,7 +39,12 @@ try:
 except ImportError:  # no such calls on this system: look with a peek instead
     ioctl = None  # type: ignore[assignment]
 
-__all__ = ["NO_STREAM", "KernelFile", "ioctl", "system_errors"]
+__all__ = ["FIRST", "NO_STREAM", "ROOM", "KernelFile", "ioctl", "system_errors"]
+
+#: A write was refused or cut short: there will be room.
+ROOM: Final = 1
+#: The file was registered just now: all that holds will be told.
+FIRST: Final = 2
 
 #: The ``phase`` of files that are no streams: the reactor asks their ``ready`` always.
 NO_STREAM: Final = -1
@@ -67,8 +72,8 @@ class KernelFile(UnsupportedRequests, std.SocketType):
     connection: Any
     provider: KernelProvider
     phase: int = NO_STREAM
-    #: Not 0: an edge is owed, which the reactor has to bring here.
-    blocked: int = 0
+    #: Which edge is owed to this file, ROOM or FIRST; 0: none.
+    owed: int = 0
     #: What this file holds in the table of bindings; only stream files ever do.
     bound: tuple[int, bytes, int] | None = None
 

@@ -22,7 +22,7 @@ class GatedStream(KernelStream):
 
     __slots__ = ()
 
-    def begin_telling(self, *, room: object) -> bool:
+    def begin_telling(self, *, room: bool) -> bool:
         """Not here: what is ready already gives no report of its own."""
         return False
 

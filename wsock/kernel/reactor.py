@@ -148,9 +148,9 @@ class EpollReactor(trio.abc.Instrument):
             file = table[number]
             if file is not None:
                 try:
-                    if events == _DATA and not file.phase and not file.blocked:
+                    if events == _DATA and not file.phase and not file.owed:
                         file.reader.on_readable()
-                    elif events != OUT or file.phase or file.blocked:
+                    elif events != OUT or file.phase or file.owed:
                         file.ready(events)
                 except Exception:
                     _fail(file)
@@ -223,6 +223,11 @@ def _fail(file: KernelFile) -> None:
 
 _alive: weakref.WeakSet[EpollReactor | WaitsReactor] = weakref.WeakSet()
 
+#: The last one of each thread and engine.
+_of_threads: weakref.WeakValueDictionary[tuple[int, str], EpollReactor | WaitsReactor] = (
+    weakref.WeakValueDictionary()
+)
+
 
 def _in_child() -> None:
     for reactor in list(_alive):
@@ -246,6 +251,9 @@ def current_reactor(engine: str) -> Reactor | None:
         return None
     reactor = table.get(engine)
     if reactor is None:
+        crashed = _of_threads.get((get_ident(), engine))
+        if crashed is not None:
+            crashed.dead = True  # its run ended without a chance to say so (TrioInternalError)
         if engine == "epoll":
             new: EpollReactor | WaitsReactor = EpollReactor()
         else:
@@ -253,4 +261,5 @@ def current_reactor(engine: str) -> Reactor | None:
         trio.lowlevel.spawn_system_task(new.run, name=f"wsock reactor ({engine})")
         reactor = table[engine] = new
         _alive.add(new)
+        _of_threads[new.thread, engine] = new
     return reactor

@@ -27,7 +27,7 @@ from .. import _timers
 from ..tdi import NOSIGNAL, SUCCESS, DisconnectFlags, Status, status_from_errno
 from .bits import ERR, HUP, IN, OUT, PRI, RDHUP
 from .connecting import CONNECTING, MOVING, ConnectingFile
-from .files import KernelFile, ioctl, system_errors
+from .files import FIRST, ROOM, KernelFile, ioctl, system_errors
 
 if TYPE_CHECKING:
     from ..tdi import BytesLike
@@ -38,10 +38,6 @@ __all__ = ["KernelStream"]
 # What is known of the peer's FIN (``release_seen``; 0: nothing).
 SEEN: Final = 1
 DRAINED: Final = 2  # and everything before it has been read
-
-# Which edge is owed to us (``blocked``; 0: none).
-REFUSED: Final = 1  # a write was refused or cut short: there will be room
-FIRST: Final = 2  # registered just now: all that holds will be told
 
 _DATA: Final = IN | OUT
 _UNUSUAL: Final = ~_DATA
@@ -81,7 +77,7 @@ class KernelStream(ConnectingFile):
     __slots__ = (
         "_patience",
         "_rest",
-        "blocked",
+        "owed",
         "release_seen",
         "urgent",
     )
@@ -99,7 +95,7 @@ class KernelStream(ConnectingFile):
         self.connect_failed = False
         self.failed_with = 0
         self.bound = None
-        self.blocked = 0
+        self.owed = 0
         self._rest: _Rest | None = None
         #: While it ends: the timer of no progress, and that of SO_LINGER.
         self._patience: tuple[_timers.Timer | None, _timers.Timer | None] = _NO_TIMERS
@@ -133,13 +129,13 @@ class KernelStream(ConnectingFile):
         else:
             self.register()
 
-    def begin_telling(self, *, room: object) -> bool:
+    def begin_telling(self, *, room: bool) -> bool:
         """The same; what holds is told at the first edge, which comes in the next turn."""
         reactor = self.connection.address.file.reactor
         if reactor is None or self.reactor is not None or self.fileno() < 0:
             return False
         if room:
-            self.blocked = FIRST
+            self.owed = FIRST
         reactor.add(self)
         self.reactor = reactor
         self.thread = reactor.thread
@@ -171,7 +167,7 @@ class KernelStream(ConnectingFile):
         else:
             if events & IN:
                 self.reader.on_readable()
-            if self.blocked and events & OUT:
+            if self.owed and events & OUT:
                 self._room()
 
     def _ready_unusual(self, events: int) -> None:
@@ -190,18 +186,19 @@ class KernelStream(ConnectingFile):
             self.connection.indicate_expedited()
         if events & IN and self.connection is not None and self._data_waits(released):
             self.reader.on_readable()
-        if self.blocked == FIRST and self.connection is not None:
-            self._room()  # before what ends the connection
+        if self.owed == FIRST:
+            self._begun()  # before what ends the connection
         if self.failed_with:
-            self._aborted(status_from_errno(self.failed_with))
+            number, self.failed_with = self.failed_with, 0  # told once
+            self._aborted(status_from_errno(number))
             return
         if released and self.connection is not None:
             self.connection.event_disconnect(DisconnectFlags.RELEASE)
-        if self.blocked and events & OUT and self.connection is not None:
+        if self.owed and events & OUT and self.connection is not None:
             self._room()
 
     def _hears(self, events: int, released: object) -> bool:
-        """Whether data has come to a file that is DEAF."""
+        """Whether data has come to a file that is DEAF; what is found instead is noted."""
         if self.connection is None:
             return False
         return bool(events & PRI or (events & IN and self._data_waits(released)))
@@ -211,18 +208,20 @@ class KernelStream(ConnectingFile):
 
         Then a peek says what FIONREAD would, at half the price: every connection comes here once.
         """
-        if not released:
+        if not released or self.release_seen == DRAINED:
             return bool(self.available())
         try:
             if _recv(self, 1, _PEEK):
                 return True
+        except BlockingIOError:
+            return False
         except OSError as error:  # reset in this moment: said once, and cleared by that
             self.failed_with = error.errno or 0
         self.release_seen = DRAINED
         return False
 
     def _aborted(self, reason: Status) -> None:
-        self._rest, self.blocked = None, 0
+        self._rest, self.owed = None, 0
         if self.connection is not None:
             self.connection.event_disconnect(DisconnectFlags.ABORT, reason)
 
@@ -282,6 +281,8 @@ class KernelStream(ConnectingFile):
                 self.reactor.want_read(self)
 
     def _refuse_data(self) -> None:
+        if self.owed == FIRST:
+            self._begun()
         self.reset()
         self._aborted(Status.CONNECTION_ABORTED)
 
@@ -295,7 +296,7 @@ class KernelStream(ConnectingFile):
 
     def has_room(self) -> bool:
         """No write was refused since the last edge."""
-        return self.blocked != REFUSED
+        return self.owed != ROOM
 
     def rest_length(self) -> int:
         """Bytes taken and not yet with the system."""
@@ -304,7 +305,7 @@ class KernelStream(ConnectingFile):
 
     def refused(self) -> None:
         """The system had no room: an edge will tell when there is some."""
-        self.blocked = REFUSED
+        self.owed = ROOM
         self.register()  # adopted before the run, say: somebody has to hear when there is room
         if self.reactor is not None:
             self.reactor.want_write(self)
@@ -321,23 +322,28 @@ class KernelStream(ConnectingFile):
         self.refused()
 
     def _room(self) -> None:
-        """The edge that was owed to us has come."""
-        if self.blocked == FIRST:
-            self.blocked = 0
-            self.connection.client.on_begun()
+        """The edge that was owed has come, and says that there is room."""
+        if self.owed == FIRST:
+            self._begun()
         else:
             self._flush()
 
+    def _begun(self) -> None:
+        """The first edge has come; nothing was sent yet, so there is room, whatever it says."""
+        self.owed = 0
+        if self.connection is not None:
+            self.connection.client.on_begun()
+
     def _flush(self) -> None:
         """There is room: send what is kept, then say what is done."""
-        self.blocked = 0
+        self.owed = 0
         rest = self._rest
         if rest is None:
             self.connection.send_possible()
             return
         moved = 0
         ended: list[int] = []
-        while rest and not self.blocked:
+        while rest and not self.owed:
             try:
                 count = self._send_pieces(rest)
             except BlockingIOError:
@@ -479,7 +485,7 @@ class KernelStream(ConnectingFile):
             return
         if events & IN:
             self._discard()
-        if self.phase == ENDING and self.blocked and events & OUT:
+        if self.phase == ENDING and self.owed and events & OUT:
             self._flush()
 
     def _discard(self) -> None:

@@ -88,11 +88,12 @@ class TransportFile(Protocol):
     def begin(self) -> None:
         """Start to report on an accepted connection that a client has taken over."""
 
-    def begin_telling(self, *, room: object) -> bool:
+    def begin_telling(self, *, room: bool) -> bool:
         """The same where the first report comes by itself and tells all that holds; else False.
 
-        It is ``on_readable`` if data waits, ``on_begun`` of the client if ``room`` is true, and the
-        end if there is one, in this order. False: nothing was begun, and the client asks.
+        It is urgent data, ``on_readable`` if data waits, ``on_begun`` of the client if ``room`` is
+        true, and the end if there is one, in this order. False (also while the listener reports
+        to nobody): nothing was begun, and the client asks.
         """
 
     def offer_next(self) -> None:

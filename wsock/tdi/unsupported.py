@@ -52,7 +52,7 @@ class UnsupportedRequests:
     def begin(self) -> None:
         """Nothing has to be begun."""
 
-    def begin_telling(self, *, room: object) -> bool:
+    def begin_telling(self, *, room: bool) -> bool:
         return False
 
     def offer_next(self) -> None:
