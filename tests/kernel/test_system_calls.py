@@ -45,6 +45,14 @@ async def accepted_pair(world: World, window: wsock.Window) -> tuple[wsock.Socke
     return accepted, client
 
 
+async def read_pair(world: World, window: wsock.Window) -> tuple[wsock.Socket, wsock.Socket]:
+    """The same once both messages are taken and the bytes are read."""
+    accepted, client = await accepted_pair(world, window)
+    assert await messages(window, 2) == [(FD_READ, 0), (FD_WRITE, 0)]
+    assert accepted.recv_nowait(9) == b"abc"
+    return accepted, client
+
+
 async def test_nobody_asks_how_many_bytes_wait(
     world: World, window: wsock.Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,9 +83,7 @@ async def test_a_reset_met_at_the_peers_end(
     world: World, window: wsock.Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look whether bytes wait before the end meets a reset, and clears it: it is told."""
-    accepted, client = await accepted_pair(world, window)
-    assert await messages(window, 2) == [(FD_READ, 0), (FD_WRITE, 0)]
-    assert accepted.recv_nowait(9) == b"abc"
+    accepted, client = await read_pair(world, window)
 
     def reset(file: object, size: int, flags: int) -> bytes:
         assert (size, flags) == (1, std.MSG_PEEK)
@@ -94,9 +100,7 @@ async def test_nothing_met_at_the_peers_end(
     world: World, window: wsock.Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look finds that nothing waits, in whichever way: that is no error."""
-    accepted, client = await accepted_pair(world, window)
-    assert await messages(window, 2) == [(FD_READ, 0), (FD_WRITE, 0)]
-    assert accepted.recv_nowait(9) == b"abc"
+    accepted, client = await read_pair(world, window)
 
     def nothing(*_: object) -> bytes:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -109,9 +113,7 @@ async def test_nothing_met_at_the_peers_end(
 
 async def test_bytes_before_the_peers_end_come_first(world: World, window: wsock.Window) -> None:
     """Bytes and the end in one edge: FD_READ, and FD_CLOSE when they are read."""
-    accepted, client = await accepted_pair(world, window)
-    assert await messages(window, 2) == [(FD_READ, 0), (FD_WRITE, 0)]
-    assert accepted.recv_nowait(9) == b"abc"
+    accepted, client = await read_pair(world, window)
     client.send_nowait(b"d")
     client.close()
     await world.settle(accepted, ended=True)

@@ -329,7 +329,7 @@ class KernelStream(ConnectingFile):
             self._flush()
 
     def _begun(self) -> None:
-        """The first edge has come; nothing was sent yet, so there is room, whatever it says."""
+        """The first edge has come; no send was refused before: there is room, whatever it says."""
         self.owed = 0
         if self.connection is not None:
             self.connection.client.on_begun()
